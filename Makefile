@@ -1,0 +1,58 @@
+# Everything that is run by hand, one target each; `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Byte-compiling gigabytes of packages at install time costs more than it saves: Python compiles
+# what is really imported, once.
+PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bundled-model bench-optimum bench-speed clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ppo-tui needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing ppo-tui into $(VENV) (the first time takes a while: torch is large) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv and install ppo-tui into it
+
+demo: $(VENV)/.installed ## PPO-tune the bundled model, end to end, on any CPU
+	@$(BIN)/ppo-tui demo
+
+test: $(VENV)/.installed-dev ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## Lint, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev ## Format the code and sort its imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bundled-model: $(VENV)/.installed-dev ## Build the bundled base model again, from nothing
+	$(BIN)/python -m tools.bundled_model.build
+
+bench-optimum: $(VENV)/.installed-dev ## Share of the optimum over seeds; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_optimum $(ARGS)
+
+bench-speed: $(VENV)/.installed-dev ## One PPO step against TRL's on the CPU; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_speed $(ARGS)
+
+clean: ## Remove what was built or cached
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -not -path './.venv/*' -exec rm -rf {} +

@@ -1,0 +1,80 @@
+"""Running code that is not ours: a user's reward file, another package's reward.
+
+Such code may raise anything, call `sys.exit`, print, or put escape sequences into its messages.
+What reaches the rest of the program is a `RewardError` with one printable sentence; what it prints
+goes to stderr, because stdout is for answers only (in the worker both end in the run's log).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+from ppo_tui.errors import PpoTuiError, RewardError
+
+MESSAGE_LENGTH = 300
+EXCERPT_LENGTH = 60
+
+
+@contextmanager
+def foreign_code(what: str, *, code: str, file: Path | None = None) -> Iterator[None]:
+    """Turn what the block raises into a `RewardError`, and keep stdout clean while it runs.
+
+    Args:
+        what: The sentence up to the exception, such as "The reward file f.py cannot be imported:".
+        code: The error's code.
+        file: The user's file; the error then names the line in it that was running.
+
+    Raises:
+        RewardError: The block raised; errors of our own pass as they are.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except PpoTuiError:
+        raise
+    # SystemExit too: a reward that calls sys.exit() must not end the run as if it were done.
+    # The error is seen by whoever called: it ends the run as failed, or the command.
+    except (Exception, SystemExit) as error:
+        line = _line_in(file, error) if file else None
+        where = f" (line {line})" if line else ""
+        raise RewardError(f"{what} {describe(error)}{where}.", code=code) from error
+
+
+def describe(error: BaseException) -> str:
+    """An exception's type and message on one printable line."""
+    try:
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # a __str__ that fails; the type's name is left for the reader
+        message = ""
+    message = printable(message.strip().rstrip("."), MESSAGE_LENGTH)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def printable(text: str, length: int) -> str:
+    """The text with control characters escaped, shortened in its middle to about `length`."""
+    if len(text) > length:
+        half = length // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def excerpt(text: str) -> str:
+    """The text in quotes, short enough to stand in a sentence."""
+    return f"'{printable(text, EXCERPT_LENGTH)}'"
+
+
+def _line_in(file: Path, error: BaseException) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file)
+    ]
+    return lines[-1] if lines else None

@@ -1,0 +1,84 @@
+"""Several rewards as one score, each term kept apart for the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ppo_tui.config.rewards import RewardTerm
+from ppo_tui.errors import PpoTuiError, RewardError
+from ppo_tui.rewards.answers import checked
+from ppo_tui.rewards.foreign import excerpt, foreign_code
+from ppo_tui.rewards.protocol import Reward, Sample
+from ppo_tui.rewards.registry import build
+
+
+@dataclass(frozen=True, slots=True)
+class TermScores:
+    """The scores of B samples.
+
+    Args:
+        total: B numbers, the sum of weight times term.
+        terms: For each term's label its B numbers, not weighted.
+    """
+
+    total: tuple[float, ...]
+    terms: dict[str, tuple[float, ...]]
+
+
+class WeightedSum:
+    """``total = Σ weight · term`` over the configured terms.
+
+    Raises:
+        ResourceError: A file or package that a term needs is missing.
+        RewardError: A term cannot be made.
+    """
+
+    def __init__(self, terms: Sequence[RewardTerm]) -> None:
+        self._terms = tuple(terms)
+        if len(set(self.labels)) != len(self._terms):
+            raise ValueError(f"two terms have the same label: {', '.join(self.labels)}")
+        self._rewards = tuple(build(term) for term in self._terms)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names under which the terms are recorded, in the order of the configuration."""
+        return tuple(term.label for term in self._terms)
+
+    def score(self, samples: Sequence[Sample]) -> TermScores:
+        """Score samples with every term; each reward is called once, unless there is no sample.
+
+        Raises:
+            RewardError: A term raised (``reward.raised``) or took too long (``reward.timeout``),
+                or its answer has the wrong count (``reward.count``), holds what is no number
+                (``reward.not_number``) or is not finite (``reward.not_finite``).
+        """
+        if not samples:
+            return TermScores((), dict.fromkeys(self.labels, ()))
+        terms = {
+            label: _scores(label, reward, samples)
+            for label, reward in zip(self.labels, self._rewards, strict=True)
+        }
+        total = tuple(
+            sum(term.weight * terms[term.label][i] for term in self._terms)
+            for i in range(len(samples))
+        )
+        for index, value in enumerate(total):
+            if not math.isfinite(value):
+                raise RewardError(
+                    f"The weighted sum of the reward terms is {value} for responses[{index}] = "
+                    f"{excerpt(samples[index].response)}; use smaller weights.",
+                    code="reward.not_finite",
+                )
+        return TermScores(total, terms)
+
+
+def _scores(label: str, reward: Reward, samples: Sequence[Sample]) -> tuple[float, ...]:
+    try:
+        with foreign_code("it raised", code="reward.raised"):
+            return checked(reward(samples), samples)
+    except PpoTuiError as error:
+        raise RewardError(
+            f"Reward term {label!r}: {error.message}", hint=error.hint, code=error.code
+        ) from error

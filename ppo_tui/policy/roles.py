@@ -1,0 +1,280 @@
+"""Policy, reference and critic on one base model in memory.
+
+The policy is the base with its LoRA on, the reference the same weights with it off. The critic is a
+scalar head on the policy's trunk, or on the trunk with a second LoRA. All of them see the same
+left-padded prompts and right-padded responses, and divide the logits by the same temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ppo_tui.config.schema import AdapterConfig
+from ppo_tui.errors import CheckpointError, ConfigError
+from ppo_tui.policy.head import token_logprobs
+from ppo_tui.policy.loading import BaseModel
+from ppo_tui.policy.sequences import Sequences
+from ppo_tui.policy.trunk import Trunk
+
+Role = Literal["policy", "reference", "value"]
+
+
+class TokenOutputs(NamedTuple):
+    """What a pass says of each response token, all ``[B, R]`` float32 and 0 outside the mask.
+
+    Attributes:
+        logprobs: Of the sampled tokens.
+        values: Of the states in which they were chosen, or None if not asked for.
+        entropies: Of the distributions they were drawn from, or None if not asked for.
+    """
+
+    logprobs: Tensor
+    values: Tensor | None
+    entropies: Tensor | None
+
+
+class Roles:
+    """One base model that answers as policy, reference and critic.
+
+    Args:
+        base: The loaded base model; gets adapters put into it.
+        adapter: What is trained.
+        critic: ``head`` on the policy's trunk, or ``adapter`` of its own.
+        temperature: Divides the logits of policy and reference.
+        seed: Of the adapters' initialisation.
+
+    Raises:
+        ConfigError: The adapter's targets name no layer of this model, or its output head.
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapter: AdapterConfig,
+        critic: Literal["head", "adapter"] = "head",
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.base = base
+        self.critic = critic
+        self.temperature = temperature
+        self.peft = _attach(
+            base, adapter, ["policy", "value"] if critic == "adapter" else ["policy"], seed
+        )
+        self.trunk = Trunk(self.peft.get_base_model())
+        self.value_head = nn.Linear(self.trunk.hidden_size, 1, device=base.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+        self._layers = _tuner_layers(self.peft)
+        self._role: Role | None = None
+        self._become("policy")
+
+    # ---- parameters
+
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """The policy's LoRA; with ``critic: head`` the critic trains them too."""
+        return [p for name, p in self.peft.named_parameters() if ".policy." in name]
+
+    def value_parameters(self) -> list[nn.Parameter]:
+        """The critic's own: the head and, with ``critic: adapter``, its LoRA."""
+        own = [p for name, p in self.peft.named_parameters() if ".value." in name]
+        return own + list(self.value_head.parameters())
+
+    # ---- passes
+
+    def policy_pass(
+        self, batch: Sequences, *, with_values: bool = True, with_entropy: bool = False
+    ) -> TokenOutputs:
+        """Log-probabilities under the policy and the critic's values, in one pass for both.
+
+        With ``critic: adapter`` the values take a second pass.
+        """
+        shared = with_values and self.critic == "head"
+        logprobs, values, entropies = self._pass(
+            "policy", batch, logprobs=True, values=shared, entropy=with_entropy
+        )
+        if with_values and not shared:
+            _, values, _ = self._pass("value", batch, logprobs=False, values=True, entropy=False)
+        assert logprobs is not None
+        return TokenOutputs(logprobs, values, entropies)
+
+    @torch.no_grad()
+    def reference_logprobs(self, batch: Sequences) -> Tensor:
+        """Log-probabilities under the base model, ``[B, R]``."""
+        logprobs, _, _ = self._pass("reference", batch, logprobs=True, values=False, entropy=False)
+        assert logprobs is not None
+        return logprobs
+
+    def _pass(
+        self, role: Role, batch: Sequences, *, logprobs: bool, values: bool, entropy: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        self._become(role)
+        ids, mask, positions = batch.model_inputs()
+        # Token t is predicted, and its value read, one position before its own.
+        start = batch.prompt_ids.shape[1] - 1
+        window = slice(start, start + batch.response_ids.shape[1])
+        output = self.trunk(ids, mask, positions)
+        real = batch.response_mask
+        chosen = spread = value = None
+        if logprobs:
+            flat, flat_entropy = token_logprobs(
+                output.features[:, window][real],
+                batch.response_ids[real],
+                self.trunk.head,
+                self.trunk.vocab_size,
+                self.temperature,
+                entropy,
+            )
+            chosen = _scatter(flat, real)
+            spread = None if flat_entropy is None else _scatter(flat_entropy, real)
+        if values:
+            value = _scatter(
+                self.value_head(output.states[:, window][real].float()).squeeze(-1), real
+            )
+        return chosen, value, spread
+
+    # ---- roles
+
+    def _become(self, role: Role) -> None:
+        if role == self._role:
+            return
+        for layer in self._layers:
+            if role == "reference":
+                layer.enable_adapters(False)
+            else:
+                layer.set_adapter([role])
+                layer.enable_adapters(True)
+        # peft freezes what is not active; here everything that was made to be trained stays so.
+        for parameter in (*self.policy_parameters(), *self.value_parameters()):
+            parameter.requires_grad_(True)
+        self._role = role
+
+    @contextmanager
+    def sampling(self, *, reference: bool = False, merge: bool | None = None) -> Iterator[Trunk]:
+        """The trunk of the policy (or the reference) for generation.
+
+        Args:
+            reference: Generate as the base model.
+            merge: Add the adapters into the weights for the duration, which saves two matrix
+                products a layer and token. None: where the weights are not quantised.
+        """
+        if merge is None:
+            merge = self.base.quantization == "none"
+        if reference or not merge:
+            self._become("reference" if reference else "policy")
+            yield self.trunk
+            return
+        self._become("reference")
+        originals: list[tuple[nn.Parameter, Tensor]] = []
+        try:
+            with torch.no_grad():
+                for layer in self._layers:
+                    weight = layer.get_base_layer().weight
+                    originals.append((weight, weight.data))
+                    weight.data = weight.data + layer.get_delta_weight("policy").to(weight.dtype)
+            yield self.trunk
+        finally:
+            # The very tensors from before: adding and subtracting would wear the base away.
+            for weight, data in originals:
+                weight.data = data
+
+    # ---- saving
+
+    def adapter_names(self) -> list[str]:
+        """The adapters there are: ``policy`` and perhaps ``value``."""
+        return list(self.peft.peft_config)
+
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Write one adapter in peft's format, ready for `PeftModel.from_pretrained`."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True)
+        state = get_peft_model_state_dict(self.peft, adapter_name=name, save_embedding_layers=False)
+        tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+        save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+        config = self.peft.peft_config[name]
+        training = config.inference_mode
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+        config.inference_mode = training
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Read back what `save_adapter` wrote.
+
+        Raises:
+            CheckpointError: It does not fit this model.
+        """
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        state = load_file(str(folder / "adapter_model.safetensors"))
+        current = get_peft_model_state_dict(
+            self.peft, adapter_name=name, save_embedding_layers=False
+        )
+        shapes = {key: value.shape for key, value in current.items()}
+        if shapes != {key: value.shape for key, value in state.items()}:
+            raise CheckpointError(
+                f"The adapter in {folder} does not fit this model and adapter configuration.",
+                code="checkpoint.mismatch",
+            )
+        set_peft_model_state_dict(self.peft, state, adapter_name=name)
+        for parameter in (*self.policy_parameters(), *self.value_parameters()):
+            parameter.requires_grad_(True)
+
+
+def _scatter(flat: Tensor, mask: Tensor) -> Tensor:
+    """Put ``[N]`` values onto the true positions of ``[B, R]``, 0 elsewhere; differentiable."""
+    return torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, flat)
+
+
+def _attach(base: BaseModel, adapter: AdapterConfig, names: list[str], seed: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
+
+    head = base.model.get_output_embeddings()
+    head_name = next((n for n, m in base.model.named_modules() if m is head), "")
+    targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
+    if head_name and head_name.rpartition(".")[2] in targets and not isinstance(targets, str):
+        raise ConfigError(
+            f"adapter.targets names {head_name!r}, the output head, which has to stay frozen: "
+            "leave it out.",
+            code="config.adapter_targets",
+        )
+    config = LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        target_modules=targets,
+        lora_dropout=0.0,
+        use_rslora=adapter.method == "rslora",
+        bias="none",
+        task_type="CAUSAL_LM",
+        # GPT-2 and its kin hold their weights transposed.
+        fan_in_fan_out=any(isinstance(m, Conv1D) for m in base.model.modules()),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = get_peft_model(base.model, config, adapter_name=names[0])
+            for name in names[1:]:
+                model.add_adapter(name, config)
+        except ValueError as error:
+            raise ConfigError(
+                f"adapter.targets {targets!r} cannot be used on a "
+                f"{base.model.config.model_type!r} model: {' '.join(str(error).split())[:200]}.",
+                code="config.adapter_targets",
+            ) from error
+    model.eval()
+    return model
+
+
+def _tuner_layers(model: nn.Module) -> list[Any]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]

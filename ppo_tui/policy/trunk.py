@@ -1,0 +1,146 @@
+"""A causal model split into its trunk (ids to hidden states) and its output head.
+
+Running the head apart lets it read only the positions that matter. Some architectures bend the
+logits after the head (a soft cap, a scale): which one is found out by comparing with the model's
+own forward pass once, never by the model's name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ppo_tui.errors import ModelError
+
+
+class TrunkOutput(NamedTuple):
+    """What the trunk says of each position.
+
+    Attributes:
+        features: ``[B, T, F]``, what the head turns into logits.
+        states: ``[B, T, H]``, the last hidden states, what a value head reads.
+    """
+
+    features: Tensor
+    states: Tensor
+
+
+class Trunk:
+    """The two halves of a transformers causal model.
+
+    Args:
+        model: The model, already with its adapters in place.
+
+    Raises:
+        ModelError: Neither half can be found and the whole does not return hidden states.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.vocab_size: int = 0
+        self.hidden_size: int = 0
+        self._body: Any = None
+        self._bend: Callable[[Tensor], Tensor] = _identity
+        self._split()
+
+    def __call__(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
+    ) -> TrunkOutput:
+        """Run the trunk.
+
+        Args:
+            ids: ``[B, T]`` int64; the new tokens only where a cache is given.
+            mask: ``[B, T]``, or ``[B, cached + T]`` with a cache.
+            positions: ``[B, T]``.
+            cache: A transformers cache, filled in place.
+        """
+        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+        if self._takes_positions:
+            arguments["position_ids"] = positions
+        arguments["use_cache"] = cache is not None
+        if cache is not None:
+            arguments["past_key_values"] = cache
+        if self._body is not None:
+            states = self._body(**arguments).last_hidden_state
+            return TrunkOutput(states, states)
+        output = self._model(**arguments, output_hidden_states=True)
+        return TrunkOutput(output.logits, output.hidden_states[-1])
+
+    def head(self, features: Tensor) -> Tensor:
+        """Logits of features of any leading shape."""
+        if self._body is None:
+            return features
+        return self._bend(self._model.get_output_embeddings()(features))
+
+    @property
+    def is_split(self) -> bool:
+        """Whether head and trunk run apart; if not, whole logits are held."""
+        return self._body is not None
+
+    @torch.no_grad()
+    def _split(self) -> None:
+        model = self._model
+        device = model.get_input_embeddings().weight.device
+        rows = model.get_input_embeddings().weight.shape[0]
+        ids = (torch.arange(6, device=device) % rows).unsqueeze(0)
+        mask, positions = torch.ones_like(ids), torch.arange(6, device=device).unsqueeze(0)
+        body = getattr(model, model.base_model_prefix, None)
+        # A subclass without `forward` of its own cannot say what it takes.
+        self._takes_positions = (
+            "position_ids"
+            in inspect.signature(
+                (body if isinstance(body, torch.nn.Module) else model).forward
+            ).parameters
+        )
+        expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        self.vocab_size = expected.shape[-1]
+        if isinstance(body, torch.nn.Module) and model.get_output_embeddings() is not None:
+            self._body = body
+            states = self(ids, mask, positions).states
+            self.hidden_size = states.shape[-1]
+            raw = model.get_output_embeddings()(states)
+            for bend in _bends(model.config):
+                if raw.shape == expected.shape and _close(bend(raw), expected):
+                    self._bend = bend
+                    return
+            self._body = None
+        output = model(
+            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True
+        )
+        if not output.hidden_states:
+            raise ModelError(
+                f"A {model.config.model_type!r} model does not show its hidden states, so it "
+                "cannot have a critic.",
+                code="model.unsupported",
+            )
+        self.hidden_size = output.hidden_states[-1].shape[-1]
+
+
+def _identity(logits: Tensor) -> Tensor:
+    return logits
+
+
+def _bends(config: Any) -> list[Callable[[Tensor], Tensor]]:
+    config = config.get_text_config()
+    bends: list[Callable[[Tensor], Tensor]] = [_identity]
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap:
+        bends.append(lambda logits: torch.tanh(logits / cap) * cap)
+    scale = getattr(config, "logit_scale", None)
+    if scale:
+        bends.append(lambda logits: logits * scale)
+    divisor = getattr(config, "logits_scaling", None)
+    if divisor:
+        bends.append(lambda logits: logits / divisor)
+    return bends
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    # The same products in the same order: anything but rounding is a different function.
+    tolerance = 1e-4 if other.dtype == torch.float32 else 2e-2
+    limit = tolerance * max(1.0, float(other.float().abs().max()))
+    return bool((one.float() - other.float()).abs().max() <= limit)

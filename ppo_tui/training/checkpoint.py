@@ -1,0 +1,237 @@
+"""All that the next step depends on, on disk: complete and verified, or not there.
+
+    step-000120/
+      manifest.json            SHA-256 of every other file
+      state.json               step, KL controller, schedule, reward statistics, data position,
+                               byte offsets of the two journals
+      policy/ (value/)         the adapters in peft's format, ready to be loaded elsewhere
+      heads.safetensors        the value head
+      rng.safetensors          every random number generator
+      optimizer.pt             AdamW's moments; read back with weights_only
+
+Written aside, synced, then renamed: a folder of that name is a whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ppo_tui.errors import CheckpointError, StorageError
+from ppo_tui.runs.atomic import storage_error, sync_directory
+from ppo_tui.training.trainer import Trainer
+
+SCHEMA_VERSION = 1
+
+_NAME = re.compile(r"step-(\d{6,})")
+
+
+def checkpoint_name(step: int) -> str:
+    """Name of the folder of the checkpoint after `step` steps."""
+    return f"step-{step:06d}"
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Steps and paths of the checkpoints in a run's folder, the newest first."""
+    if not folder.is_dir():
+        return []
+    found = [
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
+    ]
+    return sorted(found, reverse=True)
+
+
+def save_checkpoint(
+    folder: Path, trainer: Trainer, extra: Mapping[str, Any], keep: int | None = None
+) -> Path:
+    """Save `trainer` as it is between two steps.
+
+    Args:
+        folder: The run's folder of checkpoints.
+        trainer: What is saved.
+        extra: JSON data of the caller's, such as the journals' offsets.
+        keep: Remove all but so many of the newest afterwards.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        StorageError: It cannot be written; no half of it is left.
+    """
+    path = folder / checkpoint_name(trainer.step)
+    aside = folder / f".{path.name}.partial"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        _check_space(folder, trainer)
+        aside.mkdir(mode=0o700)
+        try:
+            _write(aside, trainer, extra)
+            if path.exists():
+                # The same step again, after a resume that fell back behind it.
+                shutil.rmtree(path)
+            aside.rename(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        sync_directory(folder)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if keep is not None:
+        for _, old in list_checkpoints(folder)[keep:]:
+            shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
+    """Verify a checkpoint and put `trainer` into its state.
+
+    Returns:
+        The caller's data that was saved with it.
+
+    Raises:
+        CheckpointError: It is damaged, of a newer version, or of another run; verification comes
+            before the first change to `trainer`.
+    """
+    state = verify_checkpoint(path)
+    try:
+        for name in trainer.roles.adapter_names():
+            trainer.roles.load_adapter(name, path / name)
+        heads = load_file(str(path / "heads.safetensors"))
+        trainer.roles.value_head.load_state_dict(
+            {key.removeprefix("value_head."): value for key, value in heads.items()}
+        )
+        optimizer = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
+        trainer.optimizer.load_state_dict(optimizer)
+        trainer.load_state_dict(state["trainer"])
+        _load_rng(load_file(str(path / "rng.safetensors")), trainer)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The checkpoint {path.name} does not fit this run: {_one_line(error)}.",
+            hint="Was the run's config.yaml changed? Start a new run for other settings.",
+            code="checkpoint.mismatch",
+        ) from error
+    extra: Mapping[str, Any] = state["extra"]
+    return extra
+
+
+def verify_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Compare every file with the manifest.
+
+    Returns:
+        The content of its `state.json`.
+
+    Raises:
+        CheckpointError: Something is missing or differs.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["v"] > SCHEMA_VERSION:
+            raise CheckpointError(
+                f"The checkpoint {path.name} was written by a newer ppo-tui.",
+                code="checkpoint.newer_schema",
+            )
+        hashes: Mapping[str, str] = manifest["sha256"]
+        present = {str(file.relative_to(path)) for file in _files(path)} - {"manifest.json"}
+        if present != hashes.keys():
+            odd = sorted(present ^ hashes.keys())[0]
+            raise CheckpointError(
+                f"The checkpoint {path.name} is damaged: {odd} is "
+                f"{'not in its manifest' if odd in present else 'missing'}.",
+                code="checkpoint.damaged",
+            )
+        for name, expected in hashes.items():
+            if _sha256(path / name) != expected:
+                raise CheckpointError(
+                    f"The checkpoint {path.name} is damaged: {name} has changed since it was "
+                    "written.",
+                    code="checkpoint.damaged",
+                )
+        state: Mapping[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The checkpoint {path.name} is damaged: {_one_line(error)}.",
+            code="checkpoint.damaged",
+        ) from error
+    return state
+
+
+def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
+    for name in trainer.roles.adapter_names():
+        trainer.roles.save_adapter(name, folder / name)
+    heads = trainer.roles.value_head.state_dict()
+    save_file(
+        {f"value_head.{key}": value.detach().cpu() for key, value in heads.items()},
+        str(folder / "heads.safetensors"),
+    )
+    save_file(_rng(trainer), str(folder / "rng.safetensors"))
+    torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
+    state = {"v": SCHEMA_VERSION, "trainer": trainer.state_dict(), "extra": dict(extra)}
+    (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+    hashes = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
+    (folder / "manifest.json").write_text(
+        json.dumps({"v": SCHEMA_VERSION, "sha256": hashes}, indent=2), encoding="utf-8"
+    )
+    for file in _files(folder):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+        file.chmod(0o600)
+        sync_directory(file.parent)
+
+
+def _rng(trainer: Trainer) -> dict[str, torch.Tensor]:
+    states = {
+        "sampling": trainer.sampling_rng.get_state(),
+        "shuffle": trainer.shuffle_rng.get_state(),
+        # A reward of the user's may draw from torch's own generator.
+        "torch": torch.get_rng_state(),
+    }
+    if trainer.roles.base.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(trainer.roles.base.device)
+    return states
+
+
+def _load_rng(states: Mapping[str, torch.Tensor], trainer: Trainer) -> None:
+    trainer.sampling_rng.set_state(states["sampling"])
+    trainer.shuffle_rng.set_state(states["shuffle"])
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and trainer.roles.base.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], trainer.roles.base.device)
+
+
+def _check_space(folder: Path, trainer: Trainer) -> None:
+    """Refuse before writing what cannot end well: weights, two moments, and a little more."""
+    parameters = trainer.roles.policy_parameters() + trainer.roles.value_parameters()
+    needed = 3 * sum(p.numel() * p.element_size() for p in parameters) + 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(
+            f"A checkpoint needs about {needed / 2**20:.0f} MiB, and the disk of {folder} has "
+            f"{free / 2**20:.0f} MiB left.",
+            hint="Make room; then `ppo-tui resume` goes on from the last checkpoint.",
+            code="storage.full",
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,109 @@
+"""From responses to the scores that PPO maximises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ppo_tui.config.schema import RewardConfig
+from ppo_tui.rewards.protocol import Sample
+from ppo_tui.rewards.weighted_sum import WeightedSum
+from ppo_tui.training.batches import Scores
+
+
+class RunningMoments:
+    """Mean and variance of all numbers seen so far (Chan et al., 1979, parallel update)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self._sum_sq = 0.0
+
+    def update(self, values: Sequence[float]) -> None:
+        """Take in a batch of numbers."""
+        n = len(values)
+        if not n:
+            return
+        mean = math.fsum(values) / n
+        sum_sq = math.fsum((v - mean) ** 2 for v in values)
+        delta, total = mean - self.mean, self.count + n
+        self._sum_sq += sum_sq + delta**2 * self.count * n / total
+        self.mean += delta * n / total
+        self.count = total
+
+    @property
+    def std(self) -> float:
+        """Unbiased standard deviation; 1 until there are two different numbers."""
+        if self.count < 2 or self._sum_sq <= 0:
+            return 1.0
+        return math.sqrt(self._sum_sq / (self.count - 1))
+
+    def state_dict(self) -> dict[str, float]:
+        """All that the next update depends on."""
+        return {"count": self.count, "mean": self.mean, "sum_sq": self._sum_sq}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from `state_dict`."""
+        self.count, self.mean = int(state["count"]), state["mean"]
+        self._sum_sq = state["sum_sq"]
+
+
+class Scorer:
+    """The configured reward, and the shaping between it and PPO.
+
+    ``shaped = clip(score / running std, ±clip) - missing_eos_penalty · [not finished]``, each part
+    only if configured. The penalty comes last: after it the score stands.
+
+    Args:
+        config: Terms and shaping.
+        missing_eos_penalty: Subtracted where a response did not end by itself.
+        reward: The terms' weighted sum, already built.
+    """
+
+    def __init__(
+        self, config: RewardConfig, missing_eos_penalty: float, reward: WeightedSum
+    ) -> None:
+        self._config = config
+        self._penalty = missing_eos_penalty
+        self._reward = reward
+        self.moments = RunningMoments()
+
+    def score(
+        self,
+        prompts: Sequence[str],
+        responses: Sequence[str],
+        finished: Tensor,
+        *,
+        learn: bool = True,
+    ) -> Scores:
+        """Score B responses.
+
+        Args:
+            prompts: As rendered.
+            responses: Without special tokens.
+            finished: ``[B]`` boolean.
+            learn: Whether the running statistics take these scores in; not for evaluation.
+
+        Raises:
+            RewardError: A reward failed or answered nonsense.
+        """
+        samples = [
+            Sample(prompt, response, bool(ended))
+            for prompt, response, ended in zip(prompts, responses, finished.tolist(), strict=True)
+        ]
+        answer = self._reward.score(samples)
+        if learn:
+            self.moments.update(answer.total)
+        score = torch.tensor(answer.total, dtype=torch.float32, device=finished.device)
+        return Scores(score, answer.terms, self._shape(score, finished))
+
+    def _shape(self, score: Tensor, finished: Tensor) -> Tensor:
+        shaped = score
+        if self._config.scaling == "running":
+            shaped = shaped / (self.moments.std + 1e-8)
+        if self._config.clip is not None:
+            shaped = shaped.clamp(-self._config.clip, self._config.clip)
+        return torch.where(finished, shaped, shaped - self._penalty)

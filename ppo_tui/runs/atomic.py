@@ -1,0 +1,126 @@
+"""A file that is wholly there or not at all, and the one sentence for a write that failed.
+
+Also how files of a run are opened for reading: a run may come from somebody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from ppo_tui.errors import StorageError
+from ppo_tui.runs.paths import shown
+from ppo_tui.runs.strict_json import well_formed
+
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""Opening flag: a symbolic link planted in a run directory must not lead a write elsewhere."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def storage_error(path: str | os.PathLike[str], error: OSError) -> StorageError:
+    """The error that a user sees for a failed write.
+
+    Codes: `storage.full`, `storage.permission`, and `storage.failed` for anything else.
+    """
+    where = shown(path)
+    if error.errno in _FULL:
+        return StorageError(
+            f"the disk is full: {where} could not be written",
+            hint="Free some space on that disk, or put the run on another with --run-dir.",
+            code="storage.full",
+        )
+    if error.errno in _FORBIDDEN:
+        kind = "the file system is read-only" if error.errno == errno.EROFS else "no permission"
+        return StorageError(
+            f"{kind}: {where} could not be written",
+            hint="Choose a folder that you may write to, with --run-dir or $PPO_TUI_HOME.",
+            code="storage.permission",
+        )
+    reason = error.strerror or type(error).__name__
+    return StorageError(f"{where} could not be written: {reason}", code="storage.failed")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, but nothing that could block the reader, such as a pipe.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(fd, "rb")
+
+
+def read_small(path: Path, limit: int = 1 << 16) -> bytes:
+    """The content of a file that should be small.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is longer than `limit` bytes.
+    """
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, "it is too long", str(path))
+    return data
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`, in one call of the system unless it takes only a part."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Make names that were created, renamed or removed in a folder survive a power cut."""
+    if sys.platform == "win32":
+        return  # folders cannot be opened there, and need not be
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: str | bytes, *, durable: bool = True) -> None:
+    """Replace a file so that a reader, or a crash, sees the old content or the new one.
+
+    Args:
+        path: The file, made readable and writable by its owner alone.
+        data: Its content; text is written as UTF-8.
+        durable: Wait until the content is on the disk. Without it a power cut may lose the write,
+            a killed process still may not.
+
+    Raises:
+        StorageError: The write failed; the old file is untouched and no temporary file is left.
+    """
+    content = well_formed(data).encode("utf-8") if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o600)
+        try:
+            try:
+                write_all(fd, content)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        if durable:
+            sync_directory(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error

@@ -1,0 +1,86 @@
+"""Start the worker of a run as a process of its own, which outlives whoever started it.
+
+`multiprocessing` is no way to do this: it breaks under a running Textual app. A session of its own
+keeps Ctrl-C and a lost SSH connection away from the worker; an empty stdin keeps it from reading
+the app's keys.
+
+`launch.json` remembers the process that was started, so that a worker which dies before it can
+write its state is not waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING
+
+from ppo_tui.errors import StorageError
+from ppo_tui.runs import strict_json
+from ppo_tui.runs.atomic import NO_FOLLOW, read_small, storage_error, write_atomic
+from ppo_tui.runs.process import ProcessIdentity, identify
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from ppo_tui.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The last time that a worker was started for a run."""
+
+    time: float
+    process: ProcessIdentity
+
+
+def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
+    """Start `python -m ppo_tui.worker RUN`; its output is appended to `log.txt`.
+
+    The caller may wait for it or forget it. That it was started does not mean that it got the lock:
+    `observe` says what became of it.
+
+    Raises:
+        StorageError: The log cannot be written, or the process cannot be started.
+    """
+    import subprocess  # here, because a viewer that only looks does without
+
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW
+    try:
+        log = os.open(run.log_path, flags, 0o600)
+    except OSError as error:
+        raise storage_error(run.log_path, error) from error
+    try:
+        began = time()
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "ppo_tui.worker", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise storage_error(sys.executable, error) from error
+    finally:
+        os.close(log)
+    process = identify(worker.pid) or ProcessIdentity(worker.pid, began)
+    record = {"v": 1, "time": began, **process.to_json()}
+    # The worker runs by now, and meets and reports a full disk itself; the note only helps viewers.
+    with contextlib.suppress(StorageError):
+        write_atomic(run.launch_path, strict_json.dumps(record) + "\n", durable=False)
+    return worker
+
+
+def last_launch(run: RunDirectory) -> Launch | None:
+    """What is known of the last start; None if there was none or the note is no use."""
+    try:
+        record = strict_json.loads(read_small(run.launch_path))
+    except (OSError, ValueError):
+        return None
+    process = ProcessIdentity.from_json(record) if isinstance(record, dict) else None
+    when = record.get("time") if process is not None else None
+    if process is None or type(when) not in (int, float):
+        return None
+    return Launch(float(when or 0.0), process)

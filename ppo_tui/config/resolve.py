@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ppo_tui.config.presets import as_mapping, load_preset, looks_like_a_file
-from ppo_tui.config.rewards import BUILT_IN_TERMS
+from ppo_tui.config.rewards import BUILT_IN_TERMS, PLUGIN, PluginTerm
 from ppo_tui.config.schema import SCHEMA_VERSION, RunConfig
 from ppo_tui.config.yaml_io import dump_yaml, load_yaml, read_yaml
 from ppo_tui.errors import ConfigError, UsageError, did_you_mean
@@ -62,8 +62,9 @@ def _entry(key: str, value: Any, origin: str, indent: str) -> list[str]:
     lines = dump_yaml({key: value}).rstrip("\n").split("\n")
     # Only a finished first line can carry a comment: a folded text would swallow it.
     if origin != DEFAULT and (len(lines) == 1 or lines[0] == f"{key}:"):
-        # A comment must not be broken by a file name that holds a line end.
-        lines[0] += f"  # {' '.join(origin.split())}"
+        # A file name may hold a line end, or what YAML does not allow even in a comment.
+        shown = "".join(c if c.isprintable() else "?" for c in " ".join(origin.split()))
+        lines[0] += f"  # {shown}"
     return [indent + line for line in lines]
 
 
@@ -135,20 +136,29 @@ def validate(values: Mapping[str, Any], source: str) -> RunConfig:
 
 def _first_problem(error: ValidationError, source: str) -> ConfigError:
     problems = error.errors(include_url=False)
+    inner = {problem["loc"][:-1] for problem in problems}
+    # A list with a bad entry is also called too short by pydantic: the entry is what is wrong.
+    problems = [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(loc[: len(problem["loc"])] == problem["loc"] for loc in inner)
+    ]
     # An unknown key first: a misspelt one often brings a second complaint with it.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = [part for part in problem["loc"] if part not in (*BUILT_IN_TERMS, "plugin")]
-    location = _without_union_branches(location)
+    location = _without_branches(problem["loc"])
     key = ".".join(str(part) for part in location)
     more = len(problems) - 1
     hint = f"{more} more problem{'s' if more > 1 else ''} after this one." if more else ""
     if problem["type"] == "extra_forbidden":
-        parent = ".".join(str(part) for part in location[:-1])
-        known = _known_keys(list(problem["loc"])[:-1])
+        # The key itself may be anything; only what stands before it is a place in the models.
+        *parents, unknown = problem["loc"]
+        parent = ".".join(str(part) for part in _without_branches(parents))
+        known = _known_keys(parents)
         inside = f" in {parent}" if parent else ""
         return ConfigError(
-            f"{source}: there is no setting {location[-1]!r}{inside}; "
-            f"{did_you_mean(str(location[-1]), known)}",
+            f"{source}: there is no setting {unknown!r}{inside}; "
+            f"{did_you_mean(str(unknown), known)}",
             hint=hint,
             code="config.unknown_key",
         )
@@ -163,18 +173,25 @@ def _first_problem(error: ValidationError, source: str) -> ConfigError:
     )
 
 
-def _without_union_branches(location: list[int | str]) -> list[int | str]:
-    # pydantic appends the branch of a union ("literal['all-linear']", "tuple[str, ...]").
-    return [part for part in location if isinstance(part, int) or not set(part) & set("[]'")]
+def _without_branches(location: Sequence[int | str]) -> list[int | str]:
+    # pydantic names the branch of a union ("literal['all-linear']") and the kind of a term.
+    kinds = (*BUILT_IN_TERMS, PLUGIN)
+    return [
+        part
+        for part in location
+        if isinstance(part, int) or not (part in kinds or set(part) & set("[]'"))
+    ]
 
 
-def _known_keys(location: list[int | str]) -> list[str]:
+def _known_keys(location: Sequence[int | str]) -> list[str]:
     model: type[BaseModel] = RunConfig
     for part in location:
         if isinstance(part, int):
             continue
         if part in BUILT_IN_TERMS:
             return list(BUILT_IN_TERMS[part].model_fields)
+        if part == PLUGIN:
+            return list(PluginTerm.model_fields)
         field = model.model_fields.get(part)
         annotation = field.annotation if field else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -206,7 +223,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node: Any = values
     for depth, part in enumerate(parents):
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
             continue
         if not isinstance(node, dict):
@@ -215,7 +232,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
                 code="config.unknown_key",
             )
         node = node.setdefault(part, {})
-    if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+    if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):
         node[last] = value

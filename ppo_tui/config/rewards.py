@@ -24,6 +24,9 @@ from pydantic import (
 
 ENTRY_POINT_GROUP = "ppo_tui.rewards"
 
+PLUGIN = "plugin"
+"""Tag of the terms that are not built in."""
+
 
 class RewardTerm(BaseModel):
     """What every term of a reward has."""
@@ -168,7 +171,7 @@ def reward_kinds() -> frozenset[str]:
 
 def _kind_of(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if isinstance(kind, str) and kind in BUILT_IN_TERMS else "plugin"
+    return kind if isinstance(kind, str) and kind in BUILT_IN_TERMS else PLUGIN
 
 
 AnyRewardTerm = Annotated[

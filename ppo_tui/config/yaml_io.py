@@ -18,8 +18,20 @@ MAX_BYTES = 1_000_000
 """A configuration larger than this is not one."""
 
 
+_PLAIN = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map")
+}
+
+
 class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader without aliases, with numbers such as 1e-4 read as numbers."""
+    """SafeLoader without aliases and tags, with numbers such as 1e-4 read as numbers."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in _PLAIN:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the tag {node.tag!r} is not allowed", node.start_mark
+            )
+        return super().construct_object(node, deep=deep)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -45,18 +57,33 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """SafeDumper that quotes a text such as 1e-4, which the loader reads as a number."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Only the double-quoted style escapes the line ends that are rarer than \n.
+        rare = set(text) & set("\r\x85\u2028\u2029\ufeff")
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if rare else None)
+
+
+_PlainDumper.add_representer(str, _PlainDumper.represent_text)
+
+
 # YAML 1.1 reads 1e-4 (no dot) as a text; everybody who writes a learning rate means a number.
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-        |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-        |[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
-        |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
-        re.VERBOSE,
-    ),
-    list("-+0123456789."),
+_NUMBER = re.compile(
+    r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+    |[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
 )
+for _class in (_PlainLoader, _PlainDumper):
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
+# A date, a lone = and << are texts here: no setting is of a type of their own.
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN]
+    for first, resolvers in _PlainLoader.yaml_implicit_resolvers.items()
+}
 
 
 def load_yaml(text: str, source: str) -> Any:
@@ -92,12 +119,14 @@ def read_yaml(path: Path) -> Any:
             raise ConfigError(
                 f"{path} is a folder, not a configuration file.", code="config.is_folder"
             )
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # a device may have no end
+        if len(content) > MAX_BYTES:
             raise ConfigError(
                 f"{path} is larger than a configuration can be ({MAX_BYTES} bytes).",
                 code="config.too_large",
             )
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.", code="config.missing") from error
     except UnicodeDecodeError as error:
@@ -108,9 +137,14 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}.", code="config.unreadable"
         ) from error
+    except ValueError as error:  # a NUL in the path
+        raise ConfigError(
+            f"{str(path)!r} cannot be a file: {error}.", code="config.missing"
+        ) from error
     return load_yaml(text, str(path))
 
 
 def dump_yaml(data: Any) -> str:
     """`data` as YAML that `load_yaml` reads back, keys in their order."""
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=100)
+    return text

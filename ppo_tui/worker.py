@@ -64,6 +64,9 @@ def _prepare_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # OpenMP's threads spin while they wait for each other; on a machine that does anything else
+    # beside the training, the spinning thread holds the core that the awaited one needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stdout,

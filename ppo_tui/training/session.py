@@ -15,7 +15,15 @@ import torch
 from ppo_tui.config.resolve import parse_config
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.data.dataset import PromptDataset
-from ppo_tui.errors import CheckpointError, OutOfMemory, PpoTuiError, StoppedByUser, TrainingError
+from ppo_tui.errors import (
+    CheckpointError,
+    ModelError,
+    OutOfMemory,
+    PpoTuiError,
+    StoppedByUser,
+    TrainingError,
+)
+from ppo_tui.plan import detect_device, plan_memory, read_architecture
 from ppo_tui.policy.devices import choose_device
 from ppo_tui.policy.loading import load_base
 from ppo_tui.policy.roles import Roles
@@ -112,9 +120,10 @@ class Session:
 
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
+        planned = _planned_gib(config, trainer)
         self._obey()
         for record in trainer.steps():
-            self._recorder.step(record, {})
+            self._recorder.step(record, {"memory/planned_gib": planned})
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
             if not last and config.eval.every and record.step % config.eval.every == 0:
@@ -299,6 +308,24 @@ def _build_trainer(config: RunConfig, on_phase: Callable[[Phase], None]) -> Trai
     )
     roles = Roles(base, config.adapter, config.ppo.value, config.rollout.temperature, config.seed)
     return Trainer(config, roles, data, reward, on_phase)
+
+
+def _planned_gib(config: RunConfig, trainer: Trainer) -> float:
+    """What the memory plan says of this run, to be compared with the measured peak."""
+    longest = max(len(prompt.ids) for prompt in trainer.data.train)
+    try:
+        plan = plan_memory(
+            read_architecture(config.model),
+            config,
+            None,
+            detect_device(trainer.roles.base.device.type),
+            longest,
+        )
+    except ModelError as error:
+        # The plan knows fewer architectures than transformers does; the run goes on without it.
+        log.warning("No memory plan: %s", error.message)
+        return float("nan")
+    return plan.total / 2**30
 
 
 def _as_ours(error: BaseException) -> PpoTuiError:

@@ -62,6 +62,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.roles = roles
+        self.data = data
         self.step = 0
         self.stream = PromptStream(data.train, config.data.seed)
         self.scorer = Scorer(config.reward, config.rollout.missing_eos_penalty, reward)

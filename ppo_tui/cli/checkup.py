@@ -1,0 +1,248 @@
+"""The look at this machine behind `ppo-tui doctor`: versions, devices, memory, disk, terminal.
+
+The libraries are asked for their versions without being imported; torch is asked about devices in a
+process of its own, so that a broken driver breaks that process and not this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ppo_tui.cli.figures import size
+from ppo_tui.cli.plain import plain
+from ppo_tui.runs.paths import HOME_VARIABLE, runs_root, shown
+
+TORCH_SECONDS = 90.0
+LITTLE_DISK = 5 * 2**30
+LITTLE_MEMORY = 2 * 2**30
+
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "textual")
+_ASK_TORCH = """
+import json, torch
+cuda = [
+    {"name": torch.cuda.get_device_name(i),
+     "memory": torch.cuda.get_device_properties(i).total_memory,
+     "free": torch.cuda.mem_get_info(i)[0],
+     "bf16": torch.cuda.is_bf16_supported()}
+    for i in range(torch.cuda.device_count())
+] if torch.cuda.is_available() else []
+mps = getattr(torch.backends, "mps", None)
+print("\\n" + json.dumps({
+    "cuda": cuda, "mps": bool(mps and mps.is_available()), "threads": torch.get_num_threads(),
+    "built": torch.version.cuda or torch.version.hip or "",
+}))
+"""
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What was looked at.
+        level: Whether it is as it should be.
+        text: How it is.
+        advice: What to do about it, if anything.
+    """
+
+    subject: str
+    level: Level
+    text: str
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """The finding as plain data."""
+        return {
+            "subject": self.subject,
+            "level": self.level.value,
+            "text": self.text,
+            "advice": self.advice,
+        }
+
+
+def check_machine() -> list[Finding]:
+    """Look at everything; takes as long as importing torch does."""
+    versions = _versions()
+    broken = any(finding.level is Level.PROBLEM for finding in versions)
+    devices = [] if broken else _devices()
+    return [
+        *versions,
+        *devices,
+        _memory(),
+        _disk(),
+        _writable(),
+        _terminal(),
+        *_hub(),
+    ]
+
+
+def _versions() -> list[Finding]:
+    python = platform.python_version()
+    level = Level.OK if sys.version_info >= (3, 11) else Level.PROBLEM
+    advice = "" if level is Level.OK else "ppo-tui needs Python 3.11 or newer."
+    findings = [Finding("python", level, f"{python}, {platform.platform(terse=True)}", advice)]
+    for name in ("ppo-tui", *_PACKAGES):
+        try:
+            findings.append(Finding(name, Level.OK, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            # A source tree on the path runs without being installed; a library does not.
+            level = Level.WARNING if name == "ppo-tui" else Level.PROBLEM
+            findings.append(Finding(name, level, "not installed", f"`pip install {name}` adds it."))
+    return findings
+
+
+def _devices() -> list[Finding]:
+    answer, problem = _ask_torch()
+    if answer is None:
+        advice = (
+            "`python -c 'import torch'` shows the whole error; installing torch again may help."
+        )
+        return [Finding("torch works", Level.PROBLEM, problem, advice)]
+    findings = [
+        Finding(
+            f"GPU {number}",
+            Level.OK,
+            plain(f"{card['name']}, {size(card['memory'])}, {size(card['free'])} free")
+            + (", bfloat16" if card["bf16"] else ", no bfloat16"),
+        )
+        for number, card in enumerate(answer["cuda"])
+    ]
+    if answer["mps"]:
+        findings.append(Finding("GPU", Level.OK, "Apple (mps)"))
+    cpu = Finding("CPU", Level.OK, f"{os.cpu_count()} cores, torch uses {answer['threads']}")
+    if not findings:
+        if shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+            built = answer["built"] or "no GPU at all"
+            text, level = (
+                f"there may be one, but torch cannot use it (built for {built})",
+                "warning",
+            )
+            advice = (
+                "Look whether `nvidia-smi` sees it, and install the torch that fits its driver."
+            )
+            findings.append(Finding("GPU", Level(level), text, advice))
+        else:
+            findings.append(
+                Finding("GPU", Level.OK, "none; small models train on the CPU, as the demo does")
+            )
+    return [*findings, cpu]
+
+
+def _ask_torch() -> tuple[dict[str, Any] | None, str]:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _ASK_TORCH],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TORCH_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"it did not answer within {TORCH_SECONDS:.0f} s"
+    except OSError as error:
+        return None, f"it could not be asked: {error.strerror}"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return None, plain(lines[-1] if lines else f"it ended with exit code {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer, ""
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    text = f"{size(memory.total)}, {size(memory.available)} free"
+    if memory.available < LITTLE_MEMORY:
+        return Finding("memory", Level.WARNING, text, "Little is free; close what is not needed.")
+    return Finding("memory", Level.OK, text)
+
+
+def _disk() -> Finding:
+    root = runs_root()
+    try:
+        free = shutil.disk_usage(_nearest(root)).free
+    except OSError as error:
+        return Finding("disk", Level.WARNING, f"{shown(root)} cannot be asked: {error.strerror}")
+    text = f"{size(free)} free for runs in {shown(root)}"
+    if free < LITTLE_DISK:
+        advice = f"Checkpoints take space; ${HOME_VARIABLE} moves runs to another disk."
+        return Finding("disk", Level.WARNING, text, advice)
+    return Finding("disk", Level.OK, text)
+
+
+def _writable() -> Finding:
+    root = runs_root()
+    place = _nearest(root)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        advice = f"Set ${HOME_VARIABLE} to a folder that you may write to."
+        text = f"runs cannot be made in {shown(root)}: {error.strerror}"
+        return Finding("runs", Level.PROBLEM, text, advice)
+    return Finding("runs", Level.OK, f"can be made in {shown(root)}")
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next((place for place in (path, *path.parents) if place.exists()), Path(path.anchor))
+
+
+def _terminal() -> Finding:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        return Finding("terminal", Level.OK, "none here; progress is told in plain lines")
+    colours = console.color_system or "no"
+    unicode = "no Unicode" if console.options.ascii_only else "Unicode"
+    text = f"{console.width} x {console.height}, {colours} colours, {unicode}"
+    if console.width < 80 or console.height < 24:
+        return Finding("terminal", Level.WARNING, text, "80 x 24 or more shows everything.")
+    if console.options.ascii_only:
+        return Finding("terminal", Level.WARNING, text, "A UTF-8 locale shows curves as curves.")
+    return Finding("terminal", Level.OK, text)
+
+
+def _hub() -> list[Finding]:
+    environment = os.environ
+    home = environment.get("HF_HOME") or os.path.join(
+        environment.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    cache = Path(environment.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+    models = 0
+    with contextlib.suppress(OSError):
+        models = sum(entry.name.startswith("models--") for entry in os.scandir(cache))
+    text = f"{shown(cache)}, {models} model{'' if models == 1 else 's'}"
+    findings = [Finding("model cache", Level.OK, text)]
+    wishes = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    offline = [
+        name for name in wishes if environment.get(name, "").upper() in ("1", "TRUE", "YES", "ON")
+    ]
+    if offline:
+        findings.append(
+            Finding("hub", Level.OK, f"offline ({offline[0]} is set): only models in the cache")
+        )
+    return findings

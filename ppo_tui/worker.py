@@ -26,7 +26,7 @@ class _StopSignal:
 
     def __init__(self) -> None:
         self.received = False
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in ("SIGTERM", "SIGHUP", "SIGINT"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._receive)
 
@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             phase = Session(run, lambda: stop.received).execute()
     except PpoTuiError as error:
-        log.error("%s %s", error.message, error.hint, exc_info=error.__cause__ or error)
+        log.error(
+            "%s: %s %s", error.code, error.message, error.hint, exc_info=error.__cause__ or error
+        )
         return error.exit_code
     # Whoever reads the log sees the traceback; the run's state says what happened in a sentence.
     except Exception:
@@ -73,8 +75,10 @@ def _prepare_libraries() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.captureWarnings(True)
-    for name in ("httpx", "httpx2", "urllib3", "filelock", "bitsandbytes"):
+    for name in ("httpx", "httpx2", "urllib3", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of a cast at every int8 product of every pass.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

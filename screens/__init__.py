@@ -1,1 +1,1 @@
-"""The Textual app: one screen, one module and one style sheet. Knows neither torch nor transformers."""
+"""The Textual app: one screen, one module, one style sheet. Knows neither torch nor a model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -75,6 +75,7 @@ class Evaluation:
 class _Answers:
     sequences: Sequences
     texts: tuple[str, ...]
+    ended: torch.Tensor
     scores: Array
     shaped: Array
 
@@ -112,8 +113,10 @@ class Evaluator:
         """
         settings = self._config.eval
         if self._base is None:
-            # The shaping may move with the run's statistics; the samples themselves do not.
             self._base = self._answer(settings.reference_samples, reference=True)
+        elif self._config.reward.scaling == "running":
+            # The samples stay, and their shaping moves with the run's statistics.
+            self._base = self._scored(self._base, settings.reference_samples)
         base = self._base
         tuned = self._answer(settings.samples, reference=False)
         count = len(self._prompts)
@@ -158,8 +161,13 @@ class Evaluator:
         )
         texts = decode(self._roles, sequences)
         ended = finished(sequences, self._roles.base.vocabulary.eos_ids)
-        scores, shaped = self._score([prompt.text for prompt in prompts], texts, ended)
-        return _Answers(sequences, texts, scores, shaped)
+        nothing = np.zeros(0)
+        return self._scored(_Answers(sequences, texts, ended, nothing, nothing), samples)
+
+    def _scored(self, answers: _Answers, samples: int) -> _Answers:
+        prompts = [prompt.text for prompt in self._prompts for _ in range(samples)]
+        scores, shaped = self._score(prompts, answers.texts, answers.ended)
+        return replace(answers, scores=scores, shaped=shaped)
 
     @property
     def _on_cpu(self) -> bool:

@@ -87,7 +87,8 @@ def optimum_share(
                 )
             )
         )
-    low, high = np.nanquantile(shares, [0.025, 0.975]) if shares else (np.nan, np.nan)
+    known = [share for share in shares if not np.isnan(share)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
     return OptimumShare(
         share=_share(objective, base, optimum),
         low=float(low),

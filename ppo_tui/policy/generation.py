@@ -126,8 +126,8 @@ def sample(
     """
     probabilities = torch.softmax(logits.float() / temperature, dim=-1).to(uniforms.dtype)
     if top_k and top_k < probabilities.shape[-1]:
-        floor = probabilities.topk(top_k, dim=-1).values[:, -1:]
-        probabilities = probabilities.masked_fill(probabilities < floor, 0)
+        kept = probabilities.topk(top_k, dim=-1)
+        probabilities = torch.zeros_like(probabilities).scatter(-1, kept.indices, kept.values)
     if top_p < 1:
         ordered, order = probabilities.sort(dim=-1, descending=True)
         ordered = ordered / ordered.sum(-1, keepdim=True)

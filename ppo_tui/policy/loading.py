@@ -89,11 +89,15 @@ def load_base(config: ModelConfig, device: torch.device) -> BaseModel:
     check_quantization(config, device)
     dtype = choose_dtype(config, device)
     source = resolve_source(config.name)
+    _check_config_file(config.name, Path(source) / "config.json")
     with _as_model_error(config, source):
         tokenizer = _load_tokenizer(config, source)
         model = _load_model(config, source, device, dtype)
-    model.requires_grad_(False)
-    model.eval()
+        model.requires_grad_(False)
+        model.eval()
+        # Before the first pass.
+        _keep_weights_as_they_are(model)
+        _check_is_causal(model, config.name)
     vocab_size = model.get_input_embeddings().weight.shape[0]
     return BaseModel(
         model=model,
@@ -105,6 +109,46 @@ def load_base(config: ModelConfig, device: torch.device) -> BaseModel:
         context_length=_context_length(model.config),
         source=source,
     )
+
+
+def _check_config_file(name: str, path: Path) -> None:
+    """Refuse a local config.json that transformers would misread or speak of at length."""
+    if not path.is_file():
+        return  # a model of the hub
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        problem = "" if isinstance(content, dict) else "it holds no JSON object"
+    except (OSError, ValueError) as error:
+        problem = " ".join(str(error).split())
+    if problem:
+        raise ModelError(
+            f"The config.json of {name} cannot be used: {problem}.", code="model.bad_config"
+        )
+
+
+@torch.no_grad()
+def _check_is_causal(model: Any, name: str) -> None:
+    """Refuse a model whose earlier positions see the later ones.
+
+    transformers loads an encoder such as BERT as a causal model without a word.
+    """
+    weight = model.get_input_embeddings().weight
+    ids = (torch.arange(6, device=weight.device) % weight.shape[0]).unsqueeze(0)
+    other = ids.clone()
+    other[0, -1] = weight.shape[0] - 1
+    mask = torch.ones_like(ids)
+    one, two = (
+        model(input_ids=x, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        for x in (ids, other)
+    )
+    # LLM.int8 treats a column with an outlier in any row apart, for all rows.
+    tolerance = 5e-2 if getattr(model, "is_loaded_in_8bit", False) else 1e-3
+    if (one - two).abs().max() > tolerance * one.abs().max():
+        raise ModelError(
+            f"{name} is an encoder ({model.config.model_type}): its tokens see those behind them; "
+            "ppo-tui trains causal language models.",
+            code="model.not_causal",
+        )
 
 
 def _load_tokenizer(config: ModelConfig, source: str) -> Any:
@@ -146,9 +190,11 @@ def _load_model(config: ModelConfig, source: str, device: torch.device, dtype: t
         use_safetensors=True,
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
+        # They are reported then, and refused below.
+        ignore_mismatched_sizes=True,
     )
     missing = sorted(report["missing_keys"])
-    mismatched = sorted(str(key) for key in report.get("mismatched_keys", ()))
+    mismatched = sorted(str(key) for key, *_ in report.get("mismatched_keys", ()))
     if missing or mismatched:
         # transformers would fill these with random numbers and train on.
         what = "lacks" if missing else "has the wrong shape for"
@@ -174,6 +220,17 @@ def _quantization_config(config: ModelConfig, dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _keep_weights_as_they_are(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16.
+
+    It would do so at the first pass without gradients, for a kernel that rounds the scales to
+    bfloat16, has no backward pass and is fetched from the hub.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _context_length(config: Any) -> int | None:

@@ -19,6 +19,7 @@ from ppo_tui.config.schema import AdapterConfig
 from ppo_tui.errors import CheckpointError, ConfigError
 from ppo_tui.policy.head import token_logprobs
 from ppo_tui.policy.loading import BaseModel
+from ppo_tui.policy.lora import speed_up
 from ppo_tui.policy.sequences import Sequences
 from ppo_tui.policy.trunk import Trunk
 
@@ -64,14 +65,17 @@ class Roles:
         self.base = base
         self.critic = critic
         self.temperature = temperature
-        self.peft = _attach(
-            base, adapter, ["policy", "value"] if critic == "adapter" else ["policy"], seed
-        )
+        names = ["policy", "value"] if critic == "adapter" else ["policy"]
+        self.peft = _attach(base, adapter, names, seed)
         self.trunk = Trunk(self.peft.get_base_model())
         self.value_head = nn.Linear(self.trunk.hidden_size, 1, device=base.device)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         self._layers = _tuner_layers(self.peft)
+        speed_up(self._layers)
+        # Listed once: a walk over the whole model at each change of role would cost a tenth of a
+        # step of a small model.
+        self._trained = {name: _adapter_parameters(self.peft, name) for name in names}
         self._role: Role | None = None
         self._become("policy")
 
@@ -79,12 +83,11 @@ class Roles:
 
     def policy_parameters(self) -> list[nn.Parameter]:
         """The policy's LoRA; with ``critic: head`` the critic trains them too."""
-        return [p for name, p in self.peft.named_parameters() if ".policy." in name]
+        return list(self._trained["policy"])
 
     def value_parameters(self) -> list[nn.Parameter]:
         """The critic's own: the head and, with ``critic: adapter``, its LoRA."""
-        own = [p for name, p in self.peft.named_parameters() if ".value." in name]
-        return own + list(self.value_head.parameters())
+        return [*self._trained.get("value", ()), *self.value_head.parameters()]
 
     # ---- passes
 
@@ -193,12 +196,13 @@ class Roles:
     def save_adapter(self, name: str, folder: Path) -> None:
         """Write one adapter in peft's format, ready for `PeftModel.from_pretrained`."""
         from peft import get_peft_model_state_dict
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder.mkdir(parents=True)
         state = get_peft_model_state_dict(self.peft, adapter_name=name, save_embedding_layers=False)
         tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-        save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+        # Written by Python, whose error says why where it fails.
+        (folder / "adapter_model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
         config = self.peft.peft_config[name]
         training = config.inference_mode
         config.inference_mode = True
@@ -272,6 +276,14 @@ def _attach(base: BaseModel, adapter: AdapterConfig, names: list[str], seed: int
             ) from error
     model.eval()
     return model
+
+
+def _adapter_parameters(model: nn.Module, adapter: str) -> tuple[nn.Parameter, ...]:
+    return tuple(
+        parameter
+        for name, parameter in model.named_parameters()
+        if "lora_" in name and f".{adapter}." in name
+    )
 
 
 def _tuner_layers(model: nn.Module) -> list[Any]:

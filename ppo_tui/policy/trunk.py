@@ -103,9 +103,11 @@ class Trunk:
             states = self(ids, mask, positions).states
             self.hidden_size = states.shape[-1]
             raw = model.get_output_embeddings()(states)
-            for bend in _bends(model.config):
-                if raw.shape == expected.shape and _close(bend(raw), expected):
-                    self._bend = bend
+            if raw.shape == expected.shape:
+                # The nearest, not the first that is near: small logits are hardly bent by a cap.
+                best = min(_bends(model.config), key=lambda bend: _distance(bend(raw), expected))
+                if _distance(best(raw), expected) <= _tolerance(expected):
+                    self._bend = best
                     return
             self._body = None
         output = model(
@@ -139,8 +141,11 @@ def _bends(config: Any) -> list[Callable[[Tensor], Tensor]]:
     return bends
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one.float() - other.float()).abs().max())
+
+
+def _tolerance(logits: Tensor) -> float:
     # The same products in the same order: anything but rounding is a different function.
-    tolerance = 1e-4 if other.dtype == torch.float32 else 2e-2
-    limit = tolerance * max(1.0, float(other.float().abs().max()))
-    return bool((one.float() - other.float()).abs().max() <= limit)
+    relative = 1e-4 if logits.dtype == torch.float32 else 2e-2
+    return relative * max(1.0, float(logits.float().abs().max()))

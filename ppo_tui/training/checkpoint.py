@@ -15,17 +15,20 @@ Written aside, synced, then renamed: a folder of that name is a whole checkpoint
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ppo_tui.errors import CheckpointError, StorageError
 from ppo_tui.runs.atomic import storage_error, sync_directory
@@ -89,7 +92,11 @@ def save_checkpoint(
     except OSError as error:
         raise storage_error(path, error) from error
     if keep is not None:
-        for _, old in list_checkpoints(folder)[keep:]:
+        # Later ones belong to a future that the run has left: it fell back behind a damaged one.
+        present = list_checkpoints(folder)
+        future = [old for step, old in present if step > trainer.step]
+        past = [old for step, old in present if step <= trainer.step]
+        for old in (*future, *past[keep:]):
             shutil.rmtree(old, ignore_errors=True)
     return path
 
@@ -116,6 +123,7 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
         trainer.optimizer.load_state_dict(optimizer)
         trainer.load_state_dict(state["trainer"])
         _load_rng(load_file(str(path / "rng.safetensors")), trainer)
+        _load_reward_rng(state["reward_rng"])
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"The checkpoint {path.name} does not fit this run: {_one_line(error)}.",
@@ -171,13 +179,20 @@ def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
     for name in trainer.roles.adapter_names():
         trainer.roles.save_adapter(name, folder / name)
     heads = trainer.roles.value_head.state_dict()
-    save_file(
-        {f"value_head.{key}": value.detach().cpu() for key, value in heads.items()},
-        str(folder / "heads.safetensors"),
+    # Python writes the bytes, because it alone says why a write failed.
+    (folder / "heads.safetensors").write_bytes(
+        save({f"value_head.{key}": value.detach().cpu() for key, value in heads.items()})
     )
-    save_file(_rng(trainer), str(folder / "rng.safetensors"))
-    torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
-    state = {"v": SCHEMA_VERSION, "trainer": trainer.state_dict(), "extra": dict(extra)}
+    (folder / "rng.safetensors").write_bytes(save(_rng(trainer)))
+    optimizer = io.BytesIO()
+    torch.save(trainer.optimizer.state_dict(), optimizer)
+    (folder / "optimizer.pt").write_bytes(optimizer.getbuffer())
+    state = {
+        "v": SCHEMA_VERSION,
+        "trainer": trainer.state_dict(),
+        "extra": dict(extra),
+        "reward_rng": _reward_rng(),
+    }
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
     hashes = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
     (folder / "manifest.json").write_text(
@@ -208,6 +223,18 @@ def _load_rng(states: Mapping[str, torch.Tensor], trainer: Trainer) -> None:
     torch.set_rng_state(states["torch"])
     if "cuda" in states and trainer.roles.base.device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], trainer.roles.base.device)
+
+
+def _reward_rng() -> dict[str, Any]:
+    """Python's and NumPy's global generators, from which a reward of the user's may draw."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
+
+
+def _load_reward_rng(state: Mapping[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
 
 
 def _check_space(folder: Path, trainer: Trainer) -> None:

@@ -13,7 +13,7 @@ import torch
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.policy.vocabulary import Vocabulary
 from ppo_tui.ppo import kl_estimate, masked_mean, masked_var
-from ppo_tui.training.batches import Experience, HealthNote, UpdateStats
+from ppo_tui.training.batches import Experience, HealthNote, Scores, UpdateStats
 
 FEW_FOR_WHITENING = 8
 """Fewer tokens than this give a mean and variance that say nothing."""
@@ -52,7 +52,11 @@ def check_start(config: RunConfig, vocabulary: Vocabulary) -> list[HealthNote]:
 
 
 def check_step(
-    config: RunConfig, experience: Experience, update: UpdateStats, dtype: torch.dtype
+    config: RunConfig,
+    scores: Scores,
+    experience: Experience,
+    update: UpdateStats,
+    dtype: torch.dtype,
 ) -> list[HealthNote]:
     """What a finished step broke of what must hold."""
     notes = []
@@ -70,6 +74,7 @@ def check_step(
                 level="warning" if update.first_ratio_deviation < 0.05 else "error",
             )
         )
+    notes += _check_scores(scores)
     notes += _check_advantages(config, experience)
     expected = update.planned_steps
     if update.optimizer_steps != expected and not update.stopped_early:
@@ -104,6 +109,19 @@ def check_step(
     return notes
 
 
+def _check_scores(scores: Scores) -> list[HealthNote]:
+    if len(scores.shaped) < 2 or bool((scores.shaped != scores.shaped[0]).any()):
+        return []
+    return [
+        HealthNote(
+            "health.no_signal",
+            f"All {len(scores.shaped)} responses of the step scored {float(scores.shaped[0]):.3g}, "
+            "so it taught nothing of the reward.",
+            "Look at the reward terms: do they tell these responses apart?",
+        )
+    ]
+
+
 def _check_advantages(config: RunConfig, experience: Experience) -> list[HealthNote]:
     if not config.ppo.whiten_advantages:
         return []
@@ -119,14 +137,8 @@ def _check_advantages(config: RunConfig, experience: Experience) -> list[HealthN
     mean = float(masked_mean(experience.advantages, experience.mask))
     std = math.sqrt(float(masked_var(experience.advantages, experience.mask)))
     if std < 0.5:
-        return [
-            HealthNote(
-                "health.no_signal",
-                "All responses of the step were as good as expected, so it taught nothing: the "
-                "rewards do not differ.",
-                "Look at the reward terms: do they tell these responses apart?",
-            )
-        ]
+        # Nothing to whiten: every reward came as expected, to the last bit.
+        return []
     if abs(mean) > 1e-3 or abs(std - 1) > 1e-2:
         return [
             HealthNote(

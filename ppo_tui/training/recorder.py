@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ppo_tui.errors import RunError
 from ppo_tui.evaluation.compare import Evaluation
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalWriter
@@ -78,8 +79,16 @@ class Recorder:
         Raises:
             RunError: They have lost lines since then.
         """
-        self._events.cut(int(state["events_offset"]))
-        self._samples.cut(int(state["samples_offset"]))
+        events, samples = int(state["events_offset"]), int(state["samples_offset"])
+        if events > self._events.offset or samples > self._samples.offset:
+            # Before either is cut: an older checkpoint may still fit both.
+            raise RunError(
+                "The journals have lost lines since the checkpoint was made.",
+                hint="Put events.jsonl and samples.jsonl back as they were.",
+                code="run.journal",
+            )
+        self._events.cut(events)
+        self._samples.cut(samples)
         self._unwell = set(state["unwell"])
 
     def restart(self) -> None:

@@ -6,20 +6,26 @@ Joins the loop with the run directory. Everything a viewer can see is written he
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from ppo_tui.config.resolve import parse_config
+from ppo_tui.config.presets import as_mapping
+from ppo_tui.config.resolve import validate
 from ppo_tui.config.schema import RunConfig
+from ppo_tui.config.yaml_io import read_yaml
 from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.errors import (
     CheckpointError,
     ModelError,
     OutOfMemory,
     PpoTuiError,
+    RunError,
     StoppedByUser,
     TrainingError,
 )
@@ -35,6 +41,7 @@ from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.process import current_process
 from ppo_tui.runs.records import (
     ErrorInfo,
+    Event,
     checkpoint_event,
     log_event,
     state_event,
@@ -87,7 +94,10 @@ class Session:
         try:
             phase = self._execute()
         except BaseException as error:
-            self._fail(_as_ours(error))
+            ours = _as_ours(error)
+            self._fail(ours)
+            if isinstance(error, Exception) and ours is not error:
+                raise ours from error
             raise
         finally:
             self._recorder.close()
@@ -95,26 +105,39 @@ class Session:
 
     def _execute(self) -> Phase:
         self._enter(Phase.LOADING)
-        config = parse_config(
-            self._run.config_path.read_text(encoding="utf-8"), str(self._run.config_path)
-        )
+        source = str(self._run.config_path)
+        config = validate(as_mapping(read_yaml(self._run.config_path), source), source)
         self._state = replace(self._state, total=config.steps)
         try:
             self._trainer = _build_trainer(config, self._on_phase)
             self._resume()
             self._enter(Phase.ROLLOUT, announce=True)
-            self._recorder.health(self._trainer.check_start(), self._trainer.step)
+            self._recorder.event(self._loaded_event())
+            if not self._trainer.step:  # else they stand in the journal already
+                self._recorder.health(self._trainer.check_start(), 0)
             self._train(config)
         except StoppedByUser as stopped:
+            self._dismiss_requests()
             self._enter(Phase.STOPPED, message=stopped.message, announce=True)
             return Phase.STOPPED
         except _StopNow:
             step = self._saved_at
             kept = f"the checkpoint of step {step} is kept" if step else "there is no checkpoint"
+            self._dismiss_requests()
             self._enter(Phase.STOPPED, message=f"Stopped without saving; {kept}.", announce=True)
             return Phase.STOPPED
+        self._dismiss_requests()
         self._enter(Phase.FINISHED, announce=True)
         return Phase.FINISHED
+
+    def _loaded_event(self) -> Event:
+        base = self._trainer.roles.base
+        dtype = str(base.dtype).removeprefix("torch.")
+        weights = "" if base.quantization == "none" else f", weights in {base.quantization}"
+        return log_event(
+            f"Loaded {self._trainer.config.model.name} on {base.device.type} in {dtype}{weights}.",
+            device=base.device.type,
+        )
 
     # ---- the run
 
@@ -126,7 +149,8 @@ class Session:
             self._recorder.step(record, {"memory/planned_gib": planned})
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
-            if not last and config.eval.every and record.step % config.eval.every == 0:
+            due = config.eval.every and record.step % config.eval.every == 0
+            if due and not (last and config.eval.at_end):
                 self._evaluate()
             if last or (config.checkpoint.every and record.step % config.checkpoint.every == 0):
                 self._save(config)
@@ -147,35 +171,39 @@ class Session:
             self._recorder.state_dict(),
             config.checkpoint.keep,
         )
-        self._saved_at = self._trainer.step
+        return self._note_checkpoint(self._trainer.step, path)
+
+    def _note_checkpoint(self, step: int, path: Path) -> str:
+        self._saved_at = step
         relative = str(path.relative_to(self._run.path))
-        self._recorder.event(checkpoint_event(self._trainer.step, relative))
+        self._recorder.event(checkpoint_event(step, relative))
         return relative
 
     def _resume(self) -> None:
         """Put the trainer where the newest good checkpoint left it, journals included."""
-        recorder, problems = self._recorder, []
+        recorder = self._recorder
+        problems: list[RunError] = []
         for step, path in list_checkpoints(self._run.checkpoints_path):
             try:
-                extra = load_checkpoint(path, self._trainer)
-            except CheckpointError as error:
-                if error.code != "checkpoint.damaged":
+                recorder.load_state_dict(load_checkpoint(path, self._trainer))
+            except RunError as error:
+                if error.code not in ("checkpoint.damaged", "run.journal"):
                     raise
-                problems.append(error.message)
+                problems.append(error)
                 continue
-            recorder.load_state_dict(extra)
-            self._saved_at = step
+            # The event lies behind the offset that the checkpoint holds, and was cut off.
+            self._note_checkpoint(step, path)
             break
         else:
             if problems:
                 raise CheckpointError(
-                    f"No checkpoint of the run can be used: {problems[0]}",
+                    f"No checkpoint of the run can be used: {problems[0].message}",
                     hint="`ppo-tui train` with the run's config.yaml starts it anew.",
-                    code="checkpoint.damaged",
+                    code=problems[0].code,
                 )
             recorder.restart()
         for problem in problems:
-            recorder.event(log_event(problem, level="warning"))
+            recorder.event(log_event(problem.message, level="warning"))
         if self._trainer.step:
             recorder.event(
                 log_event(f"Resumed after step {self._trainer.step}.", step=self._trainer.step)
@@ -204,6 +232,13 @@ class Session:
                 log_event(f"A request was set aside: {odd.name}: {odd.problem}.", level="warning")
             )
         return requests
+
+    def _dismiss_requests(self) -> None:
+        """Answer what came too late to be acted on, so that nobody waits for it."""
+        for request in self._requests():
+            event = log_event(f"The run has ended; {request.kind} came too late.")
+            self._recorder.event(event.answering(request.id))
+            self._inbox.answer(request)
 
     def _obey(self) -> None:
         """Act on what was asked for, between two steps; a pause lasts until its end."""
@@ -307,6 +342,11 @@ def _build_trainer(config: RunConfig, on_phase: Callable[[Phase], None]) -> Trai
         eos_token_ids=base.vocabulary.eos_ids,
     )
     roles = Roles(base, config.adapter, config.ppo.value, config.rollout.temperature, config.seed)
+    # A reward of the user's may draw from any of these. After the loading, which draws from them
+    # as it likes.
+    random.seed(config.seed)
+    np.random.seed(config.seed % 2**32)
+    torch.manual_seed(config.seed)
     return Trainer(config, roles, data, reward, on_phase)
 
 

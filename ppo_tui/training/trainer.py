@@ -73,7 +73,12 @@ class Trainer:
         self.sampling_rng = torch.Generator().manual_seed(config.seed)
         self.shuffle_rng = torch.Generator().manual_seed(config.seed + 1)
         self._updater = Updater(
-            roles, self.optimizer, config.ppo, config.optim.max_grad_norm, self.shuffle_rng
+            roles,
+            self.optimizer,
+            config.ppo,
+            config.optim.max_grad_norm,
+            self.shuffle_rng,
+            measure_after=config.optim.schedule == "adaptive",
         )
         self._evaluator = Evaluator(roles, config, data.eval, self._score_for_evaluation)
         self._prompts_sha256 = _digest(data)
@@ -145,7 +150,7 @@ class Trainer:
             self.step,
             metrics,
             trace_samples(rollout, scores, experience, self.roles.base.tokenizer),
-            tuple(check_step(self.config, experience, update, self.roles.base.dtype)),
+            tuple(check_step(self.config, scores, experience, update, self.roles.base.dtype)),
         )
 
     def _roll_out(self) -> Rollout:

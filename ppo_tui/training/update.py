@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ppo_tui.config.schema import OptimConfig, PPOConfig
 from ppo_tui.errors import TrainingError
 from ppo_tui.policy.roles import Roles
-from ppo_tui.ppo import LossStats, policy_loss, value_loss
+from ppo_tui.ppo import LossStats, kl_estimate, policy_loss, value_loss
 from ppo_tui.ppo.losses import token_mean
+from ppo_tui.ppo.masked import zero_outside
 from ppo_tui.training.batches import Experience, Minibatches, UpdateStats
 from ppo_tui.training.minibatches import plan_minibatches
 
@@ -37,6 +38,8 @@ class Updater:
         ppo: Losses and loop.
         max_grad_norm: Bound of the gradient's global norm.
         generator: A CPU generator, for the shuffles after the first epoch.
+        measure_after: Where there is one epoch only, measure the policy KL in a pass of its own
+            after it; before its updates there is none to be seen.
     """
 
     def __init__(
@@ -46,12 +49,15 @@ class Updater:
         ppo: PPOConfig,
         max_grad_norm: float,
         generator: torch.Generator,
+        *,
+        measure_after: bool = False,
     ) -> None:
         self._roles = roles
         self._optimizer = optimizer
         self._ppo = ppo
         self._max_grad_norm = max_grad_norm
         self._generator = generator
+        self._measure_after = measure_after and ppo.epochs == 1
         self._parameters: list[nn.Parameter] = [
             p for group in optimizer.param_groups for p in group["params"]
         ]
@@ -90,6 +96,8 @@ class Updater:
                 break
         self._optimizer.zero_grad(set_to_none=True)
         policy_kl = sum(last_epoch_kl) / len(last_epoch_kl)
+        if self._measure_after and not stopped:
+            policy_kl = self._kl_since(experience)
         return UpdateStats(
             metrics=_metrics(history) | {"policy/approx_kl": policy_kl, "optim/lr": lr},
             optimizer_steps=len(history["grad_norm"]),
@@ -99,6 +107,20 @@ class Updater:
             first_ratio_deviation=history["ratio_max_deviation"][0],
             max_clipped_norm=max(history["clipped_norm"], default=0.0),
         )
+
+    @torch.no_grad()
+    def _kl_since(self, experience: Experience) -> float:
+        """k3 of the policy that sampled to the one now, mean a token."""
+        old, mask, total = experience.measured.logprobs, experience.mask, 0.0
+        for rows in experience.measured.first_epoch.micro_batches:
+            rows = rows.to(mask.device)
+            batch = experience.sequences.select(rows)
+            new = self._roles.policy_pass(batch, with_values=False).logprobs
+            width = new.shape[1]
+            # k3 of KL(old || new), from tokens that the old policy sampled.
+            k3 = kl_estimate(old[rows, :width], new, "k3")
+            total += float(zero_outside(k3, mask[rows, :width]).sum())
+        return total / int(mask.sum())
 
     def _shuffle(self, experience: Experience) -> Minibatches:
         lengths = experience.sequences.prompt_lengths + experience.sequences.response_lengths

@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Byte-compiling gigabytes of packages at install time costs more than it saves: Python compiles
-# what is really imported, once.
+# Byte-compiling gigabytes of packages at install time costs minutes; what a run imports is compiled
+# by importing it once.
 PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -20,6 +20,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "Installing ppo-tui into $(VENV) (the first time takes a while: torch is large) ..."
 	@$(PIP) --editable .
+	@$(BIN)/python -c 'import ppo_tui.training.session, peft, transformers.models.llama' >/dev/null 2>&1
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

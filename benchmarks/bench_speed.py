@@ -181,8 +181,8 @@ def run_side(side: Side, spec: SpeedSpec, trl_python: Path | None) -> SpeedResul
         env={
             **os.environ,
             "OMP_NUM_THREADS": str(spec.threads),
-            # For both: spinning threads starve each other on a machine that does anything else.
-            "OMP_WAIT_POLICY": "passive",
+            # For both, as our worker sets it: endless spinning starves a machine that is not idle.
+            "GOMP_SPINCOUNT": "1000",
             "CUDA_VISIBLE_DEVICES": "",
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",

@@ -130,11 +130,11 @@ def _verdict(metrics: Mapping[str, float], kl_coef: float) -> list[str]:
         return lines
     low, high = metrics.get("eval/share_low"), metrics.get("eval/share_high")
     samples = metrics.get("eval/reference_samples")
-    interval = f"{percent(low)} to {percent(high)}" if low is not None else ""
-    basis = f"from {samples:.0f} responses of the base a prompt" if samples else ""
-    detail = ", ".join(filter(None, (interval, basis)))
+    interval = f" ({percent(low)} to {percent(high)})" if low is not None else ""
+    lines.append(f"Share of the optimum: {percent(share)}{interval}.")
+    if samples:
+        lines.append(f"  Estimated from {samples:.0f} responses of the base to each prompt.")
     lines += [
-        f"Share of the optimum: {percent(share)}{f' ({detail})' if detail else ''}.",
         f"  The gain in score, less {kl_coef:g} times the KL it cost, against the most that any",
         "  model can gain: 0 % is the untouched base, 100 % cannot be passed.",
     ]
@@ -148,8 +148,8 @@ def _what_next(run: RunDirectory) -> None:
     tell("What next")
     for command, purpose in (
         (f"ppo-tui runs show {shown(run.name)}", "all numbers of this run"),
-        ("ppo-tui presets list", "other models, for cards of every size"),
-        ("ppo-tui plan PRESET", "whether one fits this machine"),
+        ("ppo-tui presets list", "other models, for every card"),
+        ("ppo-tui plan PRESET", "whether one fits here"),
         ("ppo-tui train PRESET --set data.prompts=FILE", "your own prompts"),
     ):
         tell(f"  {command:<46}{purpose}")

@@ -6,10 +6,8 @@ commands, so that `ppo-tui --help` loads nothing heavy. Beside them stand what a
     entry       the program: its commands, and the one place where errors become exit codes
     failures    an error as a sentence, or as JSON, and its exit code
     answer      what is printed where: answers on stdout, talk on stderr
-    plain       text of models, prompts and files, made harmless for a terminal
-    preflight   what can be found wrong before a run is made
-    session     make a run, start its worker, attend to it
-    follow      follow a run until it ends, with `progress`, `frame` and `lines`
+    session     attend to a run whose worker was started here
+    follow      follow a run until it ends, with `frame` and `lines`
     outcome     how a run ended
 """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ppo_tui.cli.plain import plain
+from ppo_tui.text.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

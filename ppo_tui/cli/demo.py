@@ -46,13 +46,14 @@ def demo(
     from ppo_tui.cli import session
     from ppo_tui.config.paths import with_absolute_paths
     from ppo_tui.config.resolve import resolve
+    from ppo_tui.prepare.new_run import make_run, start
 
     changes = [*(settings or ()), *([f"seed={seed}"] if seed is not None else [])]
     resolved = with_absolute_paths(resolve(PRESET, changes))
-    new = session.make_run(resolved, PRESET, run_dir)
+    new = make_run(resolved, PRESET, run_dir)
     if not detach:
         _introduce(resolved.config)
-    worker = session.start(new)
+    worker = start(new)
     if detach:
         session.detach(new.run, worker, as_json=as_json)
         return
@@ -90,8 +91,8 @@ def _show_pairs(pairs: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ppo_tui.cli.figures import ABSENT
-    from ppo_tui.cli.plain import plain
+    from ppo_tui.text.figures import ABSENT
+    from ppo_tui.text.plain import plain
 
     def text(pair: dict[str, Any], key: str) -> str:
         return plain(str(pair.get(key) or "")).strip(" ⏎")
@@ -119,7 +120,7 @@ def _show_pairs(pairs: list[dict[str, Any]]) -> None:
 
 
 def _verdict(metrics: Mapping[str, float], kl_coef: float) -> list[str]:
-    from ppo_tui.cli.figures import number, percent
+    from ppo_tui.text.figures import number, percent
 
     lines = [
         f"Mean score on prompts it was not trained on: {number(metrics.get('eval/score_base'))} "

@@ -14,8 +14,8 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can do, and what is wrong with it."""
-    from ppo_tui.cli.checkup import Level, check_machine
     from ppo_tui.errors import ExitCode
+    from ppo_tui.prepare.checkup import Level, check_machine
 
     findings = check_machine()
     sick = any(finding.level is Level.PROBLEM for finding in findings)

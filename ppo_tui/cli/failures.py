@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 
 from ppo_tui.cli.answer import answer_json, say
-from ppo_tui.cli.plain import plain
 from ppo_tui.errors import ExitCode, PpoTuiError
+from ppo_tui.text.plain import plain
 
 DEBUG_VARIABLE = "PPO_TUI_DEBUG"
 

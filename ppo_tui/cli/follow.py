@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from subprocess import Popen
 from types import FrameType
 
-from ppo_tui.cli.progress import Progress
 from ppo_tui.cli.view import open_view
 from ppo_tui.runs.control import post
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.records import ErrorInfo
 from ppo_tui.runs.state import Observed, observe
 

@@ -10,11 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ppo_tui.cli.figures import compact, duration, number, percent, sparkline
-from ppo_tui.cli.plain import plain, shortened
-from ppo_tui.cli.progress import Progress
 from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.state import Observed
+from ppo_tui.text.figures import compact, duration, number, percent, sparkline
+from ppo_tui.text.plain import plain, shortened
 
 WORDS = {
     Phase.CREATED: "created",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from ppo_tui.cli.answer import say
-from ppo_tui.cli.figures import duration, number
 from ppo_tui.cli.frame import WORDS
-from ppo_tui.cli.plain import plain
-from ppo_tui.cli.progress import Progress
 from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.records import Event
+from ppo_tui.text.figures import duration, number
+from ppo_tui.text.plain import plain
 
 SECONDS_BETWEEN = 5.0
 """A step is told when so much of the run's own time has passed since the last that was told."""

@@ -8,14 +8,14 @@ from typing import Any
 
 from ppo_tui.cli.answer import answer_json, say, tell
 from ppo_tui.cli.failures import INTERRUPTED, exit_code_of, report
-from ppo_tui.cli.figures import ABSENT, duration, number, percent
 from ppo_tui.cli.follow import Followed
-from ppo_tui.cli.plain import plain
-from ppo_tui.cli.progress import Progress
 from ppo_tui.errors import ExitCode
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.progress import Progress
+from ppo_tui.text.figures import ABSENT, duration, number, percent
+from ppo_tui.text.plain import plain
 
 _CHECKPOINT = re.compile(r"step-\d+")
 

@@ -41,6 +41,7 @@ def plan(
     """Show what a run will hold in memory at its peak, part by part."""
     from ppo_tui.config.paths import with_absolute_paths
     from ppo_tui.config.resolve import resolve
+    from ppo_tui.prepare.forecast import plan_of
 
     size = None if budget is None else parse_size(budget)
     made = plan_of(with_absolute_paths(resolve(source, settings or ())).config, size)
@@ -49,22 +50,6 @@ def plan(
         return
     for line in plan_lines(made):
         tell(line)
-
-
-def plan_of(config: RunConfig, budget: int | None = None) -> MemoryPlan:
-    """The plan of a run, for a card of `budget` bytes, or else for this machine's device.
-
-    Raises:
-        ModelError: The model's shape cannot be read.
-    """
-    from ppo_tui.plan import detect_device, device_budget, plan_memory, read_architecture
-
-    device = detect_device(config.device)
-    # Who names a size thinks of a card, on whatever machine the question is asked.
-    if budget is not None and device == "cpu" and config.device == "auto":
-        device = "cuda"
-    available = device_budget(config.device) if budget is None else budget
-    return plan_memory(read_architecture(config.model), config, available, device)
 
 
 def parse_size(text: str) -> int:
@@ -88,6 +73,7 @@ def parse_size(text: str) -> int:
 def foretell(config: RunConfig) -> None:
     """Say before a start whether it will fit, and what would help if not; never in the way."""
     from ppo_tui.errors import ModelError
+    from ppo_tui.prepare.forecast import plan_of
 
     try:
         made = plan_of(config)
@@ -106,7 +92,7 @@ def _situation(made: MemoryPlan) -> str:
 
 def plan_lines(made: MemoryPlan) -> list[str]:
     """The plan in words, one part a line with its share as a bar."""
-    from ppo_tui.cli.figures import size
+    from ppo_tui.text.figures import size
 
     peak = sorted(made.peak_parts, key=lambda part: part.bytes, reverse=True)
     total = size(made.total)

@@ -40,7 +40,7 @@ def list_(as_json: Json = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ppo_tui.cli.plain import plain
+    from ppo_tui.text.plain import plain
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)

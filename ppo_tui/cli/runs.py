@@ -57,12 +57,12 @@ def list_(as_json: Json = False) -> None:
 @app.command("show")
 def show_(name: Run, as_json: Json = False) -> None:
     """Show how a run is doing, or how it ended."""
-    from ppo_tui.cli.figures import ABSENT, ago, number, percent
     from ppo_tui.cli.outcome import adapter_path, share_of_optimum
-    from ppo_tui.cli.progress import Progress
     from ppo_tui.runs.catalog import find_run, summarise
     from ppo_tui.runs.paths import shown
+    from ppo_tui.runs.progress import Progress
     from ppo_tui.runs.state import observe
+    from ppo_tui.text.figures import ABSENT, ago, number, percent
 
     run = find_run(name)
     summary, seen = summarise(run.path), observe(run)
@@ -108,10 +108,10 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a run and all it made, its adapter included."""
-    from ppo_tui.cli.plain import plain
     from ppo_tui.errors import UsageError
     from ppo_tui.runs.catalog import delete_run, find_run
     from ppo_tui.runs.paths import shown
+    from ppo_tui.text.plain import plain
 
     run = find_run(name)
     if not yes:
@@ -154,8 +154,8 @@ def _print_table(runs: list[RunSummary]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ppo_tui.cli.figures import ago, number
-    from ppo_tui.cli.plain import plain, shortened
+    from ppo_tui.text.figures import ago, number
+    from ppo_tui.text.plain import plain, shortened
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", overflow="fold", min_width=20)

@@ -51,10 +51,12 @@ def train(
 
     resolved = with_absolute_paths(resolve(source, settings or ()))
     if dry_run:
-        from ppo_tui.cli import plan, preflight
+        from ppo_tui.cli import plan
+        from ppo_tui.prepare import preflight
+        from ppo_tui.prepare.forecast import plan_of
 
         preflight.check(resolved.config)
-        made = plan.plan_of(resolved.config)
+        made = plan_of(resolved.config)
         if as_json:
             answer_json(
                 {
@@ -70,10 +72,11 @@ def train(
         return
 
     from ppo_tui.cli import plan, session
+    from ppo_tui.prepare.new_run import make_run, start
 
-    new = session.make_run(resolved, source, run_dir)
+    new = make_run(resolved, source, run_dir)
     plan.foretell(resolved.config)
-    worker = session.start(new)
+    worker = start(new)
     if detach:
         session.detach(new.run, worker, as_json=as_json)
         return
@@ -89,10 +92,11 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint, and follow it."""
-    from ppo_tui.cli import preflight, session
+    from ppo_tui.cli import session
     from ppo_tui.cli.follow import follow
     from ppo_tui.cli.outcome import conclude
     from ppo_tui.config.resolve import parse_config
+    from ppo_tui.prepare import preflight
     from ppo_tui.runs.catalog import find_run
     from ppo_tui.runs.launch import start_worker
     from ppo_tui.runs.paths import shown

@@ -14,12 +14,12 @@ from rich.live import Live
 from ppo_tui.cli.answer import console, say
 from ppo_tui.cli.frame import Title, frame
 from ppo_tui.cli.lines import Lines
-from ppo_tui.cli.progress import Progress
 from ppo_tui.config.resolve import parse_config
 from ppo_tui.config.schema import BUNDLED
 from ppo_tui.errors import ConfigError
 from ppo_tui.runs.catalog import summarise
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.state import Observed
 
 REPAINT_SECONDS = 0.25

@@ -13,7 +13,8 @@ from ppo_tui.runs.state import observe
 ATTEND = """
 import subprocess, sys
 from pathlib import Path
-from ppo_tui.cli.session import NewRun, attend
+from ppo_tui.cli.session import attend
+from ppo_tui.prepare.new_run import NewRun
 from ppo_tui.runs.directory import RunDirectory
 run = RunDirectory(Path(sys.argv[1]))
 quiet = subprocess.DEVNULL

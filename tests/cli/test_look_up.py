@@ -115,7 +115,7 @@ def test_the_doctor_looks_at_everything(here):
 
 
 def test_a_place_where_no_run_can_be_made_is_a_problem(tmp_path, monkeypatch):
-    from ppo_tui.cli.checkup import _writable
+    from ppo_tui.prepare.checkup import _writable
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("PPO_TUI_HOME", str(tmp_path / "file" / "home"))

@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 
 from ppo_tui.cli.frame import Title, frame
-from ppo_tui.cli.progress import Progress
 from ppo_tui.runs import strict_json
 from ppo_tui.runs.atomic import write_atomic
 from ppo_tui.runs.journal import JournalWriter
 from ppo_tui.runs.process import current_process
+from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.records import Event
 from ppo_tui.runs.state import observe
 

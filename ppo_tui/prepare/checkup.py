@@ -20,9 +20,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ppo_tui.cli.figures import size
-from ppo_tui.cli.plain import plain
 from ppo_tui.runs.paths import HOME_VARIABLE, runs_root, shown
+from ppo_tui.text.figures import size
+from ppo_tui.text.plain import plain
 
 TORCH_SECONDS = 90.0
 LITTLE_DISK = 5 * 2**30

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo_tui.cli.plain import plain, shortened
+from ppo_tui.text.plain import plain, shortened
 
 
 def test_escape_sequences_are_spelled_out():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ppo_tui.cli.figures import ago, compact, duration, number, percent, size, sparkline
+from ppo_tui.text.figures import ago, compact, duration, number, percent, size, sparkline
 
 
 @pytest.mark.parametrize(

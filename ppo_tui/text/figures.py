@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from ppo_tui.cli.plain import plain
+from ppo_tui.text.plain import plain
 
 ABSENT = "–"
 _BARS = "▁▂▃▄▅▆▇█"

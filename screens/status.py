@@ -1,0 +1,154 @@
+"""A run in one line: state, step, time left, reward, KL, memory; and its trouble in a few more."""
+
+from __future__ import annotations
+
+import math
+
+from textual.content import Content
+
+from ppo_tui.runs.diagnosis import Finding
+from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.records import ErrorInfo
+from ppo_tui.runs.state import Observed
+from ppo_tui.text.figures import duration, number
+from ppo_tui.text.plain import shortened
+
+from .literal import literal
+from .story import RunStory
+
+SIGNS = {
+    Phase.CREATED: "○",
+    Phase.LOADING: "◌",
+    Phase.PAUSED: "‖",
+    Phase.AWAITING_RATINGS: "?",
+    Phase.STOPPING: "◐",
+    Phase.STOPPED: "■",
+    Phase.FINISHED: "✓",
+    Phase.FAILED: "✗",
+    Phase.CRASHED: "✗",
+}
+"""A sign for each state that is not simply working."""
+
+WORKING = "●"
+
+_STYLES = {
+    Phase.FINISHED: "$text-success",
+    Phase.FAILED: "$text-error",
+    Phase.CRASHED: "$text-error",
+    Phase.PAUSED: "$text-warning",
+    Phase.STOPPED: "$text-warning",
+    Phase.STOPPING: "$text-warning",
+    Phase.AWAITING_RATINGS: "$text-warning",
+}
+
+
+def phase_words(phase: Phase) -> str:
+    """A state in words, with its sign."""
+    return f"{SIGNS.get(phase, WORKING)} {phase.value.replace('_', ' ')}"
+
+
+def status_of(
+    name: str,
+    seen: Observed | None,
+    story: RunStory,
+    width: int,
+    *,
+    asked: str = "",
+    replay: float | None = None,
+    looking_at: int | None = None,
+) -> Content:
+    """The first line of the training screen; what matters least is left out where room is short."""
+    if seen is None:
+        return Content.assemble(literal(name, "bold"), "  reading …")
+    metrics = story.history.last()
+    step, total = _steps(seen, story)
+    state = Content.styled(phase_words(seen.phase), f"bold {_STYLES.get(seen.phase, '')}".strip())
+    parts: list[tuple[int, Content]] = [(0, state)]
+    share = f" {100 * min(step, total) // total}%" if total else ""
+    parts.append((0, Content(f"step {step}/{total or '?'}{share}")))
+    if seen.alive and (left := story.seconds_left(total)) is not None:
+        parts.append((1, Content(f"{duration(left)} left")))
+    if metrics:
+        parts.append((1, Content(f"reward {number(metrics.get('reward/score'))}")))
+        parts.append((3, Content(f"KL {number(metrics.get('kl/ref'))}")))
+        parts.append((2, memory_words(metrics)))
+    if replay is not None:
+        parts.insert(1, (0, Content.styled(f"replay {replay:g}×", "bold")))
+    if asked:
+        parts.append((0, literal(f"asked: {asked}", "italic")))
+    if looking_at is not None:
+        parts.append((0, Content.styled(f"looking at step {looking_at}", "bold underline")))
+    if story.read < 1 and len(story.history):
+        parts.append((1, Content(f"reading {100 * story.read:.0f}%")))
+    known = [part for _, part in parts]
+    for rank in (3, 2):
+        if _width(known) + 14 <= width:
+            break
+        known = [part for worth, part in parts if worth < rank]
+    room = max(8, width - _width(known) - 4)
+    title = Content.styled(shortened(name, min(room, 40)), "bold")
+    return Content("  ").join([title, *known])
+
+
+def _steps(seen: Observed, story: RunStory) -> tuple[int, int]:
+    return max(seen.state.step, story.history.last_step), seen.state.total
+
+
+def _width(parts: list[Content]) -> int:
+    return sum(part.cell_length + 2 for part in parts)
+
+
+def memory_words(metrics: dict[str, float]) -> Content:
+    """Memory at its peak against the plan."""
+    peak, planned = metrics.get("memory/peak_gib"), metrics.get("memory/planned_gib")
+    if planned is None or math.isnan(planned):
+        return Content(f"{number(peak)} GiB")
+    return Content(f"{number(peak)}/{number(planned)} GiB")
+
+
+def trouble_of(error: ErrorInfo, *, can_resume: bool, keys: dict[str, str]) -> Content:
+    """Why a run failed or crashed, and what can be done now.
+
+    Args:
+        error: What is known of it.
+        can_resume: Whether a key resumes the run.
+        keys: Action to the key that does it.
+    """
+    words = [Content.styled("✗ ", "bold"), literal(error.message, "bold")]
+    if error.hint:
+        words += [Content(" "), literal(error.hint)]
+    doings = [f"{keys['log']}: its log"]
+    if can_resume:
+        doings.insert(0, f"{keys['resume']}: resume")
+    words.append(Content.styled(f"  [{'   '.join(doings)}]", "bold"))
+    return Content.assemble(*words)
+
+
+def finding_line(finding: Finding, more: int, keys: dict[str, str]) -> Content:
+    """A finding in a line: what, why, and the key that does something about it."""
+    sign = "✗" if finding.level == "error" else "▲"
+    parts = [
+        Content.styled(f"{sign} {finding.title}: ", "bold"),
+        literal(finding.cause),
+        Content(" "),
+    ]
+    if finding.change is not None:
+        remedy = change_words(finding)
+        parts.append(Content.styled(f"[{keys['apply']}: {remedy}] ", "bold"))
+    else:
+        parts.append(literal(finding.remedy, "italic"))
+        parts.append(Content(" "))
+    parts.append(Content(f"[{keys['findings']}: {'all' if more else 'more'}]"))
+    if more:
+        parts.append(Content(f" +{more}"))
+    return Content.assemble(*parts)
+
+
+def change_words(finding: Finding) -> str:
+    """What a finding's change would set, in a few words."""
+    change = finding.change
+    assert change is not None
+    value = number(change.value) if isinstance(change.value, float) else str(change.value)
+    names = {"kl_coef": "KL coefficient", "lr": "learning rate"}
+    where = "" if change.live else " in a new run"
+    return f"{names.get(change.key, change.key)} → {value}{where}"

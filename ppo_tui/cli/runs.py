@@ -12,15 +12,20 @@ import typer
 from ppo_tui.cli.answer import Json, answer_json, say, show, tell
 
 if TYPE_CHECKING:
+    from ppo_tui.runs.answers import Answer
     from ppo_tui.runs.catalog import RunSummary
+    from ppo_tui.runs.comparison import Comparison
 
-app = typer.Typer(help="List, show and delete runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, compare and delete runs.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's name, its beginning, its path, or `last`.")
 ]
 
 _GREETED = 8
+_LONGEST_ANSWER = 400
 
 
 def greet() -> None:
@@ -101,6 +106,28 @@ def show_(name: Run, as_json: Json = False) -> None:
             tell(f"  {key:<{widest}}{' '.join(value.split())}")
 
 
+@app.command("compare")
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help="Two to eight runs, each as for `show`.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show several runs side by side.
+
+    The settings that differ, the numbers of the last step and of the last evaluation, and the
+    answers to the same prompts.
+    """
+    from ppo_tui.runs.catalog import find_run
+    from ppo_tui.runs.comparison import Comparer
+
+    compared = Comparer([find_run(name) for name in names]).look()
+    if as_json:
+        answer_json(_comparison_as_object(compared))
+    else:
+        _print_comparison(compared)
+
+
 @app.command("delete")
 def delete(
     name: Run,
@@ -174,3 +201,82 @@ def _print_table(runs: list[RunSummary]) -> None:
         cells = (plain(run.name), state, step, reward, shortened(what, 48), changed)
         table.add_row(*(Text(cell) for cell in cells))
     show(table)
+
+
+def _comparison_as_object(compared: Comparison) -> dict[str, Any]:
+    return {
+        "runs": [
+            {**_as_object(run), "name": name, "problem": problem}
+            for run, name, problem in zip(
+                compared.summaries, compared.names, compared.problems, strict=True
+            )
+        ],
+        "settings": {
+            setting.key: [value.text for value in setting.values] for setting in compared.settings
+        },
+        "metrics": {figures.name: list(figures.values) for figures in compared.figures},
+        "prompts": [
+            {
+                "prompt": same.prompt,
+                "base": [_answer_as_object(answer) for answer in same.bases],
+                "tuned": [_answer_as_object(answer) for answer in same.tuned],
+            }
+            for same in compared.prompts
+        ],
+    }
+
+
+def _answer_as_object(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    return {"response": answer.response, "score": answer.score, "step": answer.step}
+
+
+def _print_comparison(compared: Comparison) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ppo_tui.text.figures import ABSENT, number
+    from ppo_tui.text.plain import plain, shortened
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", *compared.names):
+        table.add_column(Text(plain(heading)), overflow="fold")
+
+    def add(title: str, cells: list[str]) -> None:
+        table.add_row(*(Text(cell) for cell in (plain(title), *cells)))
+
+    def add_heading(title: str) -> None:
+        table.add_row(Text(""))
+        table.add_row(Text(title, style="bold"))
+
+    runs = compared.summaries
+    add("state", [run.phase.value if run.phase else "unusable" for run in runs])
+    add("step", [f"{run.step}/{run.total}" if run.phase else "" for run in runs])
+    add("model", [shortened(run.model, 48) for run in runs])
+    if any(compared.problems):
+        add("problem", [plain(problem) for problem in compared.problems])
+    add_heading("settings that differ" if compared.settings else "no setting differs")
+    for setting in compared.settings:
+        texts = (
+            shortened(value.text or ABSENT, 80) + (" (default)" if value.is_default else "")
+            for value in setting.values
+        )
+        add(setting.key, list(texts))
+    if compared.figures:
+        add_heading("last step and last evaluation")
+    for figures in compared.figures:
+        add(figures.name, [number(value) for value in figures.values])
+    show(table)
+    for same in compared.prompts:
+        tell(f"\n{shortened(same.prompt, _LONGEST_ANSWER)}")
+        given = list(zip(compared.names, same.tuned, strict=True))
+        if same.common_base is not None:
+            given.insert(0, ("base", same.common_base))
+        else:
+            bases = zip(compared.names, same.bases, strict=True)
+            given = [(f"base of {name}", answer) for name, answer in bases] + given
+        for who, answer in given:
+            if answer is not None:
+                words = shortened(answer.response, _LONGEST_ANSWER).strip()
+                tell(f"  {plain(who)} ({number(answer.score)}): {words}")

@@ -10,7 +10,6 @@ from ppo_tui.cli.answer import answer_json, say, tell
 from ppo_tui.cli.failures import exit_code_of, report
 from ppo_tui.cli.follow import Followed, follow
 from ppo_tui.cli.outcome import conclude
-from ppo_tui.errors import RunBusy, RunError
 from ppo_tui.prepare.new_run import NewRun
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.paths import shown
@@ -60,30 +59,6 @@ def attend(
     if epilogue is not None and followed.phase is Phase.FINISHED and not as_json:
         epilogue(followed)
     return code
-
-
-def config_text(run: RunDirectory) -> str:
-    """The run's stored configuration.
-
-    Raises:
-        RunError: It cannot be read (`run.config`).
-    """
-    try:
-        return run.config_path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise RunError(
-            f"{shown(run.config_path)} cannot be read: {reason}", code="run.config"
-        ) from error
-
-
-def refuse_if_alive(run: RunDirectory, *, alive: bool) -> None:
-    """Raise `RunBusy` if a worker is there already."""
-    if alive:
-        raise RunBusy(
-            f"{shown(run.name)} is running already",
-            hint=f"`ppo-tui watch {shown(run.name)}` follows it.",
-        )
 
 
 def _is_bad_input(followed: Followed) -> bool:

@@ -95,22 +95,18 @@ def resume(
     from ppo_tui.cli import session
     from ppo_tui.cli.follow import follow
     from ppo_tui.cli.outcome import conclude
-    from ppo_tui.config.resolve import parse_config
-    from ppo_tui.prepare import preflight
+    from ppo_tui.prepare.resume import resume_run
     from ppo_tui.runs.catalog import find_run
-    from ppo_tui.runs.launch import start_worker
     from ppo_tui.runs.paths import shown
     from ppo_tui.runs.phase import Phase
     from ppo_tui.runs.state import observe
 
     run = find_run(name)
     seen = observe(run)
-    session.refuse_if_alive(run, alive=seen.alive)
-    if seen.phase is Phase.FINISHED:
+    if seen.phase is Phase.FINISHED and not seen.alive:
         say(f"{shown(run.name)} is finished; there is nothing to go on with.")
         raise typer.Exit(conclude(run, follow(run, stops=False), stops=False, as_json=as_json))
-    preflight.check(parse_config(session.config_text(run), shown(run.config_path)))
-    worker = start_worker(run)
+    worker = resume_run(run)
     if detach:
         session.detach(run, worker, as_json=as_json)
         return

@@ -1,10 +1,12 @@
 """All runs: list them, find one by what a person types, delete one.
 
-For `ppo-tui runs` and the app's first screen. Reads a little of each run, never a whole journal.
+For `ppo-tui runs` and the app's first screen. Reads a little of each run, never a whole journal;
+`Catalog` remembers what it read, for who looks again and again.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
@@ -14,18 +16,23 @@ from typing import Any
 
 from ppo_tui.errors import PpoTuiError, RunBusy, RunError, did_you_mean
 from ppo_tui.runs.atomic import open_regular, storage_error
+from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import read_last
 from ppo_tui.runs.launch import last_launch
 from ppo_tui.runs.lock import RunLock
 from ppo_tui.runs.paths import runs_root, shown
 from ppo_tui.runs.phase import Phase
-from ppo_tui.runs.records import Event
+from ppo_tui.runs.records import ErrorInfo, Event
 from ppo_tui.runs.state import observe
 
 _CONFIG_BYTES = 1 << 16
 _BLOCK_CHARS = 1 << 10
 _TAIL_BYTES = (1 << 14, 1 << 20)
+_CURVE_BYTES = (1 << 16, 1 << 20)
+_WATCHED = ("state.json", "events.jsonl", "config.yaml", "checkpoints", "launch.json", "lock")
+
+Stamp = tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,11 @@ class RunSummary:
         model: `model.name` of its configuration.
         preset: From the line `# preset: NAME` at the head of config.yaml.
         reward: `reward/score` of the last step.
+        rewards: `reward/score` of the last steps, as many as the end of the journal holds; NaN
+            where it was not finite.
+        saved: The step of its newest checkpoint; None if there is none.
+        message: What the run is doing, in words, where it says so.
+        error: Why it failed or crashed.
         problem: Why the directory is no use; empty if it is fine.
     """
 
@@ -50,9 +62,45 @@ class RunSummary:
     preset: str = ""
     description: str = ""
     reward: float | None = None
+    rewards: tuple[float, ...] = ()
+    saved: int | None = None
     started: float = 0.0
     updated: float = 0.0
+    message: str = ""
+    error: ErrorInfo | None = None
     problem: str = ""
+
+
+class Catalog:
+    """All runs of a folder, for a viewer that looks again and again.
+
+    What did not change since the last look costs a few `stat` calls. A run that was alive is
+    observed at every look: a worker that dies changes no file. Not for several threads at a time.
+
+    Args:
+        root: The folder; where runs are made by default if left out.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        self._known: dict[str, WatchedRun] = {}
+
+    @property
+    def root(self) -> Path:
+        """The folder that is looked at."""
+        return runs_root() if self._root is None else self._root
+
+    def look(self) -> list[RunSummary]:
+        """Every run in the folder, the newest first; broken ones last, each with its problem.
+
+        Raises:
+            RunError: The folder is there and cannot be read (`run.root`).
+        """
+        root = self.root
+        before = self._known
+        self._known = {name: before.get(name) or WatchedRun(root / name) for name in _names(root)}
+        runs = [known.look() for known in self._known.values()]
+        return sorted(runs, key=lambda run: (run.started, run.name), reverse=True)
 
 
 def list_runs(root: Path | None = None) -> list[RunSummary]:
@@ -61,33 +109,92 @@ def list_runs(root: Path | None = None) -> list[RunSummary]:
     Raises:
         RunError: The folder is there and cannot be read (`run.root`).
     """
-    folder = runs_root() if root is None else root
-    summaries = [summarise(folder / name) for name in _names(folder)]
-    return sorted(summaries, key=lambda run: (run.started, run.name), reverse=True)
+    return Catalog(root).look()
 
 
 def summarise(path: Path) -> RunSummary:
     """One run in short; a broken one is described, not raised."""
+    return WatchedRun(path).look()
+
+
+class WatchedRun:
+    """One run for a viewer that looks again and again; what did not change is not read again.
+
+    Args:
+        path: Its directory; it need not be there, or be a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamps: dict[str, Stamp] = {}
+        self._read: dict[str, Stamp] = {}
+        self._head: dict[str, str] = {}
+        self._rewards: tuple[float, ...] = ()
+        self._saved: int | None = None
+        self._summary: RunSummary | None = None
+
+    def look(self) -> RunSummary:
+        """The run in short, as it is now."""
+        # Before the files are read: what is written meanwhile is read again at the next look.
+        stamps = {name: stamp_of(f"{self._path}{os.sep}{name}") for name in _WATCHED}
+        known = self._summary
+        if known is None or known.alive or stamps != self._stamps:
+            self._stamps = stamps
+            self._summary = known = self._summarise()
+        return known
+
+    def _summarise(self) -> RunSummary:
+        try:
+            run = RunDirectory.open(self._path)
+            seen = observe(run)
+        except PpoTuiError as error:
+            return RunSummary(self._path.name, self._path, problem=error.message)
+        except OSError as error:  # a folder that may not be entered
+            reason = error.strerror or type(error).__name__
+            problem = f"{shown(self._path)} cannot be read: {reason}"
+            return RunSummary(self._path.name, self._path, problem=problem)
+        if self._changed("config.yaml"):
+            self._head = _config_head(run.config_path)
+        if self._changed("events.jsonl"):
+            self._rewards = last_rewards(run)
+        if self._changed("checkpoints"):
+            self._saved = _last_saved(run)
+        reward = self._rewards[-1] if self._rewards else math.nan
+        return RunSummary(
+            name=run.name,
+            path=run.path,
+            phase=seen.phase,
+            alive=seen.alive,
+            step=seen.state.step,
+            total=seen.state.total,
+            model=self._head.get("model", ""),
+            preset=self._head.get("preset", ""),
+            description=self._head.get("description", ""),
+            reward=None if math.isnan(reward) else reward,
+            rewards=self._rewards,
+            saved=self._saved,
+            started=seen.state.started,
+            updated=seen.state.updated,
+            message=seen.state.message,
+            error=seen.error,
+        )
+
+    def _changed(self, name: str) -> bool:
+        """Whether a file must be read; the caller reads it then."""
+        stamp = self._stamps[name]
+        if name in self._read and self._read[name] == stamp:
+            return False
+        self._read[name] = stamp
+        return True
+
+
+def stamp_of(path: str) -> Stamp:
+    """What tells one content of a file from another, unread; None if it is not there."""
     try:
-        run = RunDirectory.open(path)
-        seen = observe(run)
-    except PpoTuiError as error:
-        return RunSummary(path.name, path, problem=error.message)
-    config = _config_head(run.config_path)
-    return RunSummary(
-        name=run.name,
-        path=run.path,
-        phase=seen.phase,
-        alive=seen.alive,
-        step=seen.state.step,
-        total=seen.state.total,
-        model=config.get("model", ""),
-        preset=config.get("preset", ""),
-        description=config.get("description", ""),
-        reward=last_reward(run),
-        started=seen.state.started,
-        updated=seen.state.updated,
-    )
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def last_step(run: RunDirectory) -> Event | None:
@@ -103,11 +210,25 @@ def last_step(run: RunDirectory) -> Event | None:
     return None
 
 
-def last_reward(run: RunDirectory) -> float | None:
-    """`reward/score` of the last step; None before the first, or if it was not finite."""
-    step = last_step(run)
-    score = step.metrics.get("reward/score") if step else None
-    return score if score is not None and score == score else None
+def last_rewards(run: RunDirectory) -> tuple[float, ...]:
+    """`reward/score` of the steps at the end of the journal, oldest first; NaN for a gap."""
+    for size in _CURVE_BYTES:
+        try:
+            records = read_last(run.events_path, size)
+        except OSError:
+            return ()
+        steps = [Event.from_json(record) for record in records if record.get("kind") == "step"]
+        if steps:
+            return tuple(step.metrics.get("reward/score", math.nan) for step in steps)
+    return ()
+
+
+def _last_saved(run: RunDirectory) -> int | None:
+    try:
+        found = list_checkpoints(run.checkpoints_path)
+    except OSError:
+        return None
+    return found[0][0] if found else None
 
 
 def find_run(text: str) -> RunDirectory:

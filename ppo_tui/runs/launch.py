@@ -73,6 +73,16 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     return worker
 
 
+def let_go(worker: subprocess.Popen[bytes]) -> None:
+    """Leave a worker to itself, for a viewer that stays: once it has ended, the system forgets it.
+
+    Without a parent that asks for its end it would stay in the process table as a zombie.
+    """
+    import threading
+
+    threading.Thread(target=worker.wait, name=f"worker {worker.pid}", daemon=True).start()
+
+
 def last_launch(run: RunDirectory) -> Launch | None:
     """What is known of the last start; None if there was none or the note is no use."""
     try:

@@ -1,4 +1,29 @@
-"""Listing, showing and deleting runs."""
+"""Listing, showing, comparing and deleting runs."""
+
+import pytest
+
+from ppo_tui.config.resolve import resolve
+from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.journal import JournalWriter
+from ppo_tui.runs.records import eval_event
+
+# What the stand-in for the worker evaluates on.
+HOSTILE = "glad [bold]red[/] \x1b[31m\x1b]0;title\x07 \u202egnirts\x9b2J\rover\nnext"
+
+
+@pytest.fixture
+def another_run(home):
+    """A run called second-run with another KL coefficient and an evaluation on the same prompt."""
+    text = "# preset: demo\n" + resolve("demo", ["steps=4", "ppo.kl_coef=0.2"]).to_yaml()
+    run = RunDirectory.create(home / "runs" / "second-run", text, total=4)
+    pair = {"prompt": HOSTILE, "base": "sad", "base_score": -0.5, "tuned": "glad"}
+    with JournalWriter(run.events_path) as journal:
+        journal.append(
+            eval_event(
+                4, {"eval/share_of_optimum": 0.5}, pairs=[{**pair, "tuned_score": 0.25}]
+            ).to_json()
+        )
+    return run
 
 
 def test_runs_are_listed(here, run):
@@ -63,3 +88,43 @@ def test_hostile_names_and_texts_are_harmless_in_a_list(here, home, run):
     out = here("runs", "list").out
     assert "\x1b" not in out
     assert "[/]" in out
+
+
+def test_two_runs_are_shown_side_by_side(here, run, start_worker, another_run):
+    start_worker(4, "finished").wait()
+    said = here("runs", "compare", "first", "second-run")
+    assert said.code == 0
+    assert "first-run" in said.out
+    assert "finished" in said.out
+    assert "ppo.kl_coef" in said.out
+    assert "reward/score" in said.out
+    assert "\x1b" not in said.out
+
+
+def test_a_comparison_as_json_has_settings_numbers_and_answers(
+    here, run, start_worker, another_run
+):
+    start_worker(4, "finished").wait()
+    compared = here("runs", "compare", "first-run", "second-run", "--json").json
+    assert [row["name"] for row in compared["runs"]] == ["first-run", "second-run"]
+    assert compared["settings"]["ppo.kl_coef"] == ["0.05", "0.2"]
+    assert compared["metrics"]["reward/score"] == [0.4, None]
+    assert compared["metrics"]["eval/share_of_optimum"] == [0.96, 0.5]
+    (same,) = compared["prompts"]
+    assert [answer["score"] for answer in same["tuned"]] == [0.9, 0.25]
+    assert same["base"][0]["response"] == "sad"
+
+
+def test_answers_to_the_same_prompt_are_shown_once_with_the_base_they_share(
+    here, run, start_worker, another_run
+):
+    start_worker(4, "finished").wait()
+    out = here("runs", "compare", "first-run", "second-run").out
+    assert "  base (-0.500): sad" in out
+    assert "  second-run (0.250): glad" in out
+
+
+def test_one_run_alone_is_not_compared(here, run):
+    said = here("runs", "compare", "first-run")
+    assert said.code == 2
+    assert "2 to 8 runs" in said.err

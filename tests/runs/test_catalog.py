@@ -1,15 +1,17 @@
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from ppo_tui.errors import RunBusy, RunError
 from ppo_tui.runs import strict_json
-from ppo_tui.runs.catalog import delete_run, find_run, last_reward, list_runs
+from ppo_tui.runs.catalog import Catalog, delete_run, find_run, list_runs, summarise
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalWriter
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.process import current_process
-from ppo_tui.runs.records import RunState, log_event, step_event
+from ppo_tui.runs.records import ErrorInfo, RunState, log_event, step_event
 from ppo_tui.runs.state import write_state
 
 CONFIG = """\
@@ -58,6 +60,8 @@ def test_a_run_is_listed_with_what_a_person_wants_to_know(root):
     assert listed.preset == "sentiment"
     assert listed.description == "glad reviews: from a small model of our own"
     assert listed.reward == 0.75
+    assert listed.rewards == (0.25, 0.75)
+    assert listed.error is None
     assert listed.started == 5.0
     assert listed.updated > 5.0
     assert listed.problem == ""
@@ -109,19 +113,144 @@ def test_a_configuration_made_to_explode_is_not_expanded(root):
 
 
 def test_before_the_first_step_there_is_no_reward(root):
-    assert last_reward(make(root, "a")) is None
+    assert summarise(make(root, "a").path).reward is None
 
 
 def test_a_reward_that_was_not_finite_is_no_reward(root):
     run = make(root, "a")
     with JournalWriter(run.events_path) as journal:
         journal.append(step_event(1, {"reward/score": float("nan")}).to_json())
-    assert last_reward(run) is None
+    assert summarise(run.path).reward is None
+
+
+def test_a_step_without_a_reward_is_a_gap_in_the_curve(root):
+    run = make(root, "a")
+    with JournalWriter(run.events_path) as journal:
+        for step, score in enumerate((0.5, float("nan"), 1.0)):
+            journal.append(step_event(step, {"reward/score": score}).to_json())
+    rewards = summarise(run.path).rewards
+    assert [str(reward) for reward in rewards] == ["0.5", "nan", "1.0"]
+
+
+def test_of_a_long_journal_only_the_end_is_read_for_the_curve(root):
+    run = make(root, "a")
+    with JournalWriter(run.events_path) as journal:
+        for step in range(500):
+            metrics = {"reward/score": float(step), "filler": 1 / 3}
+            journal.append(step_event(step, metrics, note="x" * 900).to_json())
+    rewards = summarise(run.path).rewards
+    assert 50 < len(rewards) < 70
+    assert rewards[-2:] == (498.0, 499.0)
 
 
 def test_a_journal_that_is_a_pipe_does_not_hold_the_list_up(root):
     os.mkfifo(make(root, "a").events_path)
     assert list_runs()[0].reward is None
+
+
+def test_a_failed_run_is_listed_with_its_error(root):
+    run = make(root, "a")
+    error = ErrorInfo("reward.raised", "It broke.", "Mend it.")
+    write_state(run, RunState(Phase.FAILED, 3, 60, None, started=1.0, error=error))
+    assert list_runs()[0].error == error
+
+
+def test_a_crashed_run_is_listed_with_the_conclusion_in_words(root):
+    make(root, "a", phase=Phase.UPDATE)
+    error = list_runs()[0].error
+    assert error is not None
+    assert "the worker died after step 3" in error.message
+
+
+def test_a_second_look_gives_what_did_not_change_unread(root):
+    make(root, "a", started=2.0)
+    run = make(root, "b", started=1.0)
+    catalog = Catalog(root)
+    first = catalog.look()
+    with JournalWriter(run.events_path) as journal:
+        journal.append(step_event(4, {"reward/score": 0.5}).to_json())
+    second = catalog.look()
+    assert second[0] is first[0]
+    assert (first[1].reward, second[1].reward) == (None, 0.5)
+
+
+def test_a_second_look_sees_a_new_state_a_new_run_and_a_deleted_one(root):
+    run, gone = make(root, "a"), make(root, "gone")
+    catalog = Catalog(root)
+    catalog.look()
+    write_state(run, RunState(Phase.FINISHED, 60, 60, None, started=1.0))
+    delete_run(gone)
+    make(root, "new", started=3.0)
+    found = [(seen.name, seen.phase, seen.step) for seen in catalog.look()]
+    assert found == [("new", Phase.STOPPED, 3), ("a", Phase.FINISHED, 60)]
+
+
+def test_a_second_look_sees_a_new_checkpoint(root):
+    run = make(root, "a")
+    catalog = Catalog(root)
+    assert catalog.look()[0].saved is None
+    (run.checkpoints_path / "step-000020").mkdir()
+    (run.checkpoints_path / "step-000040").mkdir()
+    assert catalog.look()[0].saved == 40
+
+
+def test_a_second_look_sees_that_a_worker_died_though_no_file_changed(run, worker):
+    process = worker("rollout")
+    catalog = Catalog(run.path.parent)
+    assert [seen.phase for seen in catalog.look()] == [Phase.ROLLOUT]
+    process.kill()
+    process.wait()
+    assert [seen.phase for seen in catalog.look()] == [Phase.CRASHED]
+
+
+def test_a_run_that_was_broken_is_read_in_full_once_it_is_mended(root):
+    run = make(root, "a")
+    with JournalWriter(run.events_path) as journal:
+        journal.append(step_event(3, {"reward/score": 0.5}).to_json())
+    whole = run.state_path.read_bytes()
+    run.state_path.write_bytes(b"{")
+    catalog = Catalog(root)
+    assert "is damaged" in catalog.look()[0].problem
+    run.state_path.write_bytes(whole)
+    mended = catalog.look()[0]
+    assert (mended.problem, mended.model, mended.reward) == ("", "Qwen/Qwen2.5-0.5B-Instruct", 0.5)
+
+
+def test_a_folder_of_runs_that_vanishes_is_an_empty_one(root):
+    make(root, "a")
+    catalog = Catalog(root)
+    assert len(catalog.look()) == 1
+    root.rename(root.with_name("elsewhere"))
+    assert catalog.look() == []
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_told(root):
+    root.parent.mkdir()
+    root.write_text("a file")
+    with pytest.raises(RunError, match="cannot be listed") as caught:
+        Catalog(root).look()
+    assert caught.value.code == "run.root"
+
+
+@pytest.fixture
+def closed_run():
+    """A run in a folder that the user may list, in a directory that the user may not enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = make(Path(folder), "closed")
+        run.path.chmod(0)
+        os.chmod(folder, 0o755)
+        user = os.geteuid()
+        if user == 0:  # whom nothing is closed to
+            os.seteuid(65534)
+        yield run
+        os.seteuid(user)
+        run.path.chmod(0o700)
+
+
+def test_a_run_that_may_not_be_entered_is_listed_with_that_as_its_problem(closed_run):
+    (listed,) = Catalog(closed_run.path.parent).look()
+    assert listed.name == "closed"
+    assert listed.problem.endswith("closed cannot be read: Permission denied")
 
 
 def test_a_run_is_found_by_name_by_beginning_by_path_and_as_the_last(root, tmp_path):

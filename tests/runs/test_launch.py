@@ -1,10 +1,11 @@
 import os
 import sys
+import threading
 
 import pytest
 
 from ppo_tui.errors import StorageError
-from ppo_tui.runs.launch import last_launch, start_worker
+from ppo_tui.runs.launch import last_launch, let_go, start_worker
 
 
 @pytest.fixture
@@ -54,3 +55,12 @@ def test_a_log_that_cannot_be_written_is_one_clear_error(run):
     run.log_path.mkdir()
     with pytest.raises(StorageError, match=r"log\.txt"):
         start_worker(run)
+
+
+def test_a_worker_that_was_let_go_leaves_nothing_behind_when_it_ends(run, fake_python):
+    worker = start_worker(run)
+    let_go(worker)
+    for thread in threading.enumerate():
+        if thread.name == f"worker {worker.pid}":
+            thread.join(10)
+    assert worker.returncode == 0

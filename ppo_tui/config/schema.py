@@ -233,6 +233,10 @@ class EvalConfig(Group):
     """Responses of the tuned model to each prompt."""
     reference_samples: int = Field(64, ge=2)
     """Responses of the base to each prompt, to estimate the optimum; more of them flatter less."""
+    watch_prompts: int = Field(4, ge=0)
+    """Held-out prompts that base and policy answer while the run goes on, to look at; 0 is off."""
+    watch_every: int = Field(10, ge=1)
+    """The policy answers the watched prompts every so many steps; the base does once."""
 
 
 class CheckpointConfig(Group):

@@ -16,6 +16,10 @@ here, so that a viewer pays for the modules it uses only.
     control       requests of viewers to the worker
     catalog       all runs: list, find, delete
     launch        start the worker
+    samples       `samples.jsonl` a step, a prompt or a rank at a time, never whole
+    course        a run's metrics as far as a diagnosis needs them
+    symptoms      what they look like when something is wrong
+    diagnosis     what goes wrong in a run, in words, with the remedy
 
 Knows neither torch nor a screen; imports nothing heavy.
 """

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ppo_tui.runs.course import START, Change, Course
 from ppo_tui.runs.records import Event
-from ppo_tui.runs.symptoms import RULES, START, Change, Course, Rule, Symptom
+from ppo_tui.runs.symptoms import RULES, Rule, Symptom
 
 if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig
@@ -99,8 +100,7 @@ class Diagnostician:
 class _Waiting:
     """Steps that nobody has looked at yet.
 
-    The first and the newest of them, and evenly some of
-    those between, however many there were.
+    The first and the newest of them, and evenly some of those between, however many there were.
     """
 
     def __init__(self) -> None:

@@ -113,8 +113,9 @@ class History:
         part = slice(self._length, end)
         self._steps[part] = block.steps
         self._times[part] = block.times
-        for name in block.columns.keys() - self._columns.keys():
-            self._columns[name] = np.full(self._capacity, math.nan)
+        for name in block.columns:
+            if name not in self._columns:
+                self._columns[name] = np.full(self._capacity, math.nan)
         for name, column in self._columns.items():
             values = block.columns.get(name)
             column[part] = math.nan if values is None else values

@@ -8,7 +8,7 @@ that was not finite is null in the file and NaN here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import time as now
 from typing import Any
@@ -102,6 +102,14 @@ def health_event(
     """Something about the run's health: a stable code, the cause in words, and the remedy."""
     payload = {"code": code, "level": level, "message": message, "hint": hint, **extra}
     return Event("health", now(), step, payload)
+
+
+def answers_event(step: int, who: str, answers: Sequence[Mapping[str, Any]], **extra: Any) -> Event:
+    """Answers to the watched prompts after a step, of the `base` or the `policy`.
+
+    Each answer holds `prompt`, `response` and `score`.
+    """
+    return Event("answers", now(), step, {"who": who, "answers": list(answers), **extra})
 
 
 def log_event(message: str, *, step: int | None = None, level: str = "info", **extra: Any) -> Event:

@@ -11,43 +11,11 @@ disturbed, and one that goes badly passes them soon enough.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
-from typing import TYPE_CHECKING
 
+from ppo_tui.runs.course import ALWAYS_FINITE, Change, Course, short
 from ppo_tui.text.figures import number, percent
-
-if TYPE_CHECKING:
-    from ppo_tui.config.schema import RunConfig
-
-WINDOW = 5
-"""Steps whose median stands for now: one odd step is no news."""
-
-START = 3
-"""First steps whose median stands for the base model."""
-
-LONG = 24
-"""Steps that are kept, to tell noise from movement."""
-
-Value = float | int | str | bool
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A setting that would help.
-
-    Attributes:
-        key: `kl_coef` or `lr` where `live`, else the setting's dotted name.
-        value: What to set it to.
-        live: It can be set in the running run, by `ppo_tui.runs.control`; else in a new run.
-    """
-
-    key: str
-    value: Value
-    live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,63 +27,6 @@ class Symptom:
     remedy: str
     change: Change | None = None
     level: str = "warning"
-
-
-class Course:
-    """The metrics of a run as far as the rules need them: its first steps and its last ones.
-
-    Args:
-        config: What the run is, where that is known; the remedies fit it better then.
-        budget_gib: Memory that the run may use, where that is known.
-    """
-
-    def __init__(self, config: RunConfig | None = None, budget_gib: float | None = None) -> None:
-        self.config = config
-        self.budget_gib = budget_gib
-        self.seen = 0
-        self.latest: Mapping[str, float] = {}
-        self._first: dict[str, list[float]] = {}
-        self._last: dict[str, deque[float]] = {}
-
-    def take(self, metrics: Mapping[str, float]) -> None:
-        """Note one more step."""
-        self.seen += 1
-        self.latest = metrics
-        for name in _WATCHED:
-            value = metrics.get(name, math.nan)
-            if math.isfinite(value):
-                first = self._first.setdefault(name, [])
-                if len(first) < START:
-                    first.append(value)
-                self._last.setdefault(name, deque(maxlen=LONG)).append(value)
-
-    def start(self, name: str) -> float:
-        """The metric as it was in the first steps."""
-        first = self._first.get(name, [])
-        return median(first) if len(first) == START else math.nan
-
-    def now(self, name: str, window: int = WINDOW) -> float:
-        """The metric as it is in the last steps."""
-        last = self._last.get(name, ())
-        return median(list(last)[-window:]) if len(last) >= min(window, WINDOW) else math.nan
-
-    def noise(self, name: str) -> float:
-        """Deviation of a step from its neighbours: what moves without going anywhere."""
-        last = list(self._last.get(name, ()))
-        if len(last) < WINDOW:
-            return math.nan
-        # For normal noise, the median distance of two neighbours is 0.954 deviations.
-        return median(abs(b - a) for a, b in pairwise(last)) / 0.954
-
-    def raised_kl_coef(self) -> Change:
-        """Twice the KL coefficient of now."""
-        coef = self.latest.get("kl/coef", math.nan)
-        return Change("kl_coef", _short(2 * coef) if coef > 0 else 0.05, live=True)
-
-    def scaled_lr(self, factor: float) -> Change | None:
-        """The learning rate of now, times a factor."""
-        rate = self.latest.get("optim/lr", math.nan)
-        return Change("lr", _short(rate * factor), live=True) if rate > 0 else None
 
 
 Look = Callable[[Course, bool], Symptom | None]
@@ -138,7 +49,7 @@ class Rule:
 
 
 def _not_finite(course: Course, ailing: bool) -> Symptom | None:
-    broken = [name for name in _ALWAYS_FINITE if math.isnan(course.latest.get(name, 0.0))]
+    broken = [name for name in ALWAYS_FINITE if math.isnan(course.latest.get(name, 0.0))]
     if not broken:
         return None
     return Symptom(
@@ -251,7 +162,7 @@ def _value_useless(course: Course, ailing: bool) -> Symptom | None:
         return None
     critic = course.config.ppo.value if course.config else None
     if critic == "adapter":
-        change = Change("optim.value_lr", _short(2 * _value_rate(course)), live=False)
+        change = Change("optim.value_lr", short(2 * _value_rate(course)), live=False)
         remedy = "Raise optim.value_lr in a new run; gamma and lambda at 1 need no critic at all."
     else:
         change = Change("ppo.value", "adapter", live=False)
@@ -268,11 +179,15 @@ def _value_useless(course: Course, ailing: bool) -> Symptom | None:
 def _reward_hacked(course: Course, ailing: bool) -> Symptom | None:
     """Reward up, variety down: one text that scores well, again and again (TRL issue 204).
 
-    A run that goes well loses a third of its different word pairs, as all answers come to please.
+    A run that goes well loses up to half of its different word pairs, as all answers come to
+    please. Longer texts have fewer in proportion, because words recur (Heaps' law); that is allowed
+    for.
     """
     start, distinct = course.start("response/distinct_2"), course.now("response/distinct_2")
     before, reward = course.start("reward/score"), course.now("reward/score")
-    if not (reward > before and distinct < start * (0.6 if ailing else 0.5)):
+    longer = course.now("response/length") / max(1.0, course.start("response/length"))
+    expected = start * (longer**-0.4 if longer > 1 else 1.0)
+    if not (reward > before and distinct < expected * (0.42 if ailing else 0.35)):
         return None
     return Symptom(
         "Reward hacked by repetition",
@@ -281,7 +196,7 @@ def _reward_hacked(course: Course, ailing: bool) -> Symptom | None:
         "other.",
         "Raise the KL coefficient; a reward term of kind repetition rules it out in a new run.",
         course.raised_kl_coef(),
-        "error" if distinct < 0.25 * start else "warning",
+        "error" if distinct < 0.2 * expected else "warning",
     )
 
 
@@ -411,35 +326,7 @@ RULES = (
 )
 """The gravest first."""
 
-# A gradient norm is absent where a step stopped before its first update, distinct pairs where
-# answers are one word long.
-_ALWAYS_FINITE = (
-    "reward/score",
-    "policy/loss",
-    "value/loss",
-    "kl/ref",
-    "policy/entropy",
-    "policy/approx_kl",
-)
-
-_WATCHED = (
-    *_ALWAYS_FINITE,
-    "policy/clip_fraction",
-    "policy/ratio_first",
-    "value/explained_variance",
-    "response/length",
-    "response/eos_rate",
-    "response/distinct_2",
-    "reward/length",
-    "optim/grad_norm",
-)
-
 
 def _value_rate(course: Course) -> float:
     assert course.config is not None
     return course.config.optim.value_lr or course.config.optim.lr
-
-
-def _short(value: float) -> float:
-    """Two digits are enough for a rate that is a guess."""
-    return float(f"{value:.2g}")

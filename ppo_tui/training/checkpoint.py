@@ -14,14 +14,12 @@ Written aside, synced, then renamed: a folder of that name is a whole checkpoint
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import random
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +30,20 @@ from safetensors.torch import load_file, save
 
 from ppo_tui.errors import CheckpointError, StorageError
 from ppo_tui.runs.atomic import storage_error, sync_directory
+from ppo_tui.runs.checkpoints import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    files_of,
+    list_checkpoints,
+    sha256_of,
+    verify_checkpoint,
+)
 from ppo_tui.training.trainer import Trainer
-
-SCHEMA_VERSION = 1
-
-_NAME = re.compile(r"step-(\d{6,})")
 
 
 def checkpoint_name(step: int) -> str:
     """Name of the folder of the checkpoint after `step` steps."""
     return f"step-{step:06d}"
-
-
-def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Steps and paths of the checkpoints in a run's folder, the newest first."""
-    if not folder.is_dir():
-        return []
-    found = [
-        (int(match[1]), path)
-        for path in folder.iterdir()
-        if (match := _NAME.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
-    ]
-    return sorted(found, reverse=True)
 
 
 def save_checkpoint(
@@ -134,47 +124,6 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
     return extra
 
 
-def verify_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Compare every file with the manifest.
-
-    Returns:
-        The content of its `state.json`.
-
-    Raises:
-        CheckpointError: Something is missing or differs.
-    """
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["v"] > SCHEMA_VERSION:
-            raise CheckpointError(
-                f"The checkpoint {path.name} was written by a newer ppo-tui.",
-                code="checkpoint.newer_schema",
-            )
-        hashes: Mapping[str, str] = manifest["sha256"]
-        present = {str(file.relative_to(path)) for file in _files(path)} - {"manifest.json"}
-        if present != hashes.keys():
-            odd = sorted(present ^ hashes.keys())[0]
-            raise CheckpointError(
-                f"The checkpoint {path.name} is damaged: {odd} is "
-                f"{'not in its manifest' if odd in present else 'missing'}.",
-                code="checkpoint.damaged",
-            )
-        for name, expected in hashes.items():
-            if _sha256(path / name) != expected:
-                raise CheckpointError(
-                    f"The checkpoint {path.name} is damaged: {name} has changed since it was "
-                    "written.",
-                    code="checkpoint.damaged",
-                )
-        state: Mapping[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"The checkpoint {path.name} is damaged: {_one_line(error)}.",
-            code="checkpoint.damaged",
-        ) from error
-    return state
-
-
 def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
     for name in trainer.roles.adapter_names():
         trainer.roles.save_adapter(name, folder / name)
@@ -194,11 +143,11 @@ def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
         "reward_rng": _reward_rng(),
     }
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-    hashes = {str(file.relative_to(folder)): _sha256(file) for file in _files(folder)}
-    (folder / "manifest.json").write_text(
+    hashes = {str(file.relative_to(folder)): sha256_of(file) for file in files_of(folder)}
+    (folder / MANIFEST).write_text(
         json.dumps({"v": SCHEMA_VERSION, "sha256": hashes}, indent=2), encoding="utf-8"
     )
-    for file in _files(folder):
+    for file in files_of(folder):
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
         file.chmod(0o600)
@@ -249,15 +198,6 @@ def _check_space(folder: Path, trainer: Trainer) -> None:
             hint="Make room; then `ppo-tui resume` goes on from the last checkpoint.",
             code="storage.full",
         )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _one_line(error: Exception) -> str:

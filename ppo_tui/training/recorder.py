@@ -14,10 +14,12 @@ from ppo_tui.runs.records import (
     Event,
     Sample,
     TokenRecord,
+    answers_event,
     eval_event,
     health_event,
     step_event,
 )
+from ppo_tui.training.answers import WatchedAnswer, Who
 from ppo_tui.training.batches import HealthNote, SampleTrace, StepRecord
 
 
@@ -36,6 +38,12 @@ class Recorder:
             self._events.close()
             raise
         self._unwell: set[str] = set()
+        self._base_answered = False
+
+    @property
+    def base_answered(self) -> bool:
+        """Whether the journal has the base's answers to the watched prompts."""
+        return self._base_answered
 
     def event(self, event: Event) -> None:
         """Write one event."""
@@ -63,14 +71,22 @@ class Recorder:
         pairs = [asdict(pair) for pair in evaluation.pairs]
         self.event(eval_event(step, evaluation.metrics, pairs=pairs))
 
+    def answers(self, step: int, who: Who, answers: Iterable[WatchedAnswer]) -> None:
+        """Write answers to the watched prompts, if there are any."""
+        records = [asdict(answer) for answer in answers]
+        if records:
+            self.event(answers_event(step, who, records))
+            self._base_answered |= who == "base"
+
     def state_dict(self) -> dict[str, Any]:
-        """Byte offsets of the journals and what is unwell, for a checkpoint; synced before."""
+        """Byte offsets of the journals and what they hold, for a checkpoint; synced before."""
         self._events.sync()
         self._samples.sync()
         return {
             "events_offset": self._events.offset,
             "samples_offset": self._samples.offset,
             "unwell": sorted(self._unwell),
+            "base_answered": self._base_answered,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -90,12 +106,15 @@ class Recorder:
         self._events.cut(events)
         self._samples.cut(samples)
         self._unwell = set(state["unwell"])
+        # A run that was begun by an older version has none, and gets them when it goes on.
+        self._base_answered = bool(state.get("base_answered", False))
 
     def restart(self) -> None:
         """Cut the journals back to nothing: the run begins again at its first step."""
         self._events.cut(0)
         self._samples.cut(0)
         self._unwell = set()
+        self._base_answered = False
 
     def close(self) -> None:
         """Close both journals."""

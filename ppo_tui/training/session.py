@@ -34,6 +34,7 @@ from ppo_tui.policy.devices import choose_device
 from ppo_tui.policy.loading import load_base
 from ppo_tui.policy.roles import Roles
 from ppo_tui.rewards.weighted_sum import WeightedSum
+from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.control import Inbox, Request
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.launch import last_launch
@@ -47,7 +48,7 @@ from ppo_tui.runs.records import (
     state_event,
 )
 from ppo_tui.runs.state import read_state, write_state
-from ppo_tui.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint
 from ppo_tui.training.recorder import Recorder
 from ppo_tui.training.trainer import Trainer
 
@@ -144,11 +145,15 @@ class Session:
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
         planned = _planned_gib(config, trainer)
+        if not self._recorder.base_answered:
+            self._recorder.answers(trainer.step, "base", trainer.answers("base"))
         self._obey()
         for record in trainer.steps():
             self._recorder.step(record, {"memory/planned_gib": planned})
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
+            if last or record.step % config.eval.watch_every == 0:
+                self._recorder.answers(record.step, "policy", trainer.answers("policy"))
             due = config.eval.every and record.step % config.eval.every == 0
             if due and not (last and config.eval.at_end):
                 self._evaluate()

@@ -24,6 +24,7 @@ from ppo_tui.policy.roles import Roles
 from ppo_tui.ppo import AdaptiveKL, gae, token_rewards, whiten
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.phase import Phase
+from ppo_tui.training.answers import Watch, WatchedAnswer, Who
 from ppo_tui.training.batches import (
     Experience,
     HealthNote,
@@ -81,6 +82,7 @@ class Trainer:
             measure_after=config.optim.schedule == "adaptive",
         )
         self._evaluator = Evaluator(roles, config, data.eval, self._score_for_evaluation)
+        self._watch = Watch(roles, config, data.eval, self._score_for_evaluation)
         self._prompts_sha256 = _digest(data)
         self._enter = on_phase
         self._clock = PhaseClock()
@@ -98,6 +100,13 @@ class Trainer:
         """Compare base and tuned model on the held-out prompts, as they are now."""
         self._enter(Phase.EVALUATING)
         return self._evaluator.evaluate(self.kl.coef)
+
+    def answers(self, who: Who) -> tuple[WatchedAnswer, ...]:
+        """Answers to the watched prompts by the base, or by the policy as it is now."""
+        if not self.config.eval.watch_prompts:
+            return ()
+        self._enter(Phase.EVALUATING)
+        return self._watch.answers(who)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, besides weights, optimiser and generators; JSON."""

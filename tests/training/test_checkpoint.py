@@ -9,17 +9,12 @@ import torch
 
 from ppo_tui.config.resolve import config_to_yaml
 from ppo_tui.errors import CheckpointError, StorageError
+from ppo_tui.runs.checkpoints import list_checkpoints, verify_checkpoint
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import read_journal
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.state import read_state
-from ppo_tui.training.checkpoint import (
-    checkpoint_name,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-    verify_checkpoint,
-)
+from ppo_tui.training.checkpoint import checkpoint_name, load_checkpoint, save_checkpoint
 from ppo_tui.training.session import Session
 from training.toys import make_config, make_trainer
 

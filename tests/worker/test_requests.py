@@ -26,7 +26,8 @@ def reward(prompts, responses):
 
 
 def run_that_asks(small_config, tmp_path, call, arguments, **more):
-    reward = reward_file(tmp_path, POSTING.format(call=call, arguments=arguments))
+    # The first call is not of a step: it scores the base's answers to the watched prompts.
+    reward = reward_file(tmp_path, POSTING.format(call=call + 1, arguments=arguments))
     run = make_run(tmp_path / "run", small_config(reward=reward, checkpoint={"every": 0}, **more))
     phase = Session(run).execute()
     return run, phase, (tmp_path / "request").read_text()

@@ -41,12 +41,12 @@ def test_steps_before_the_failure_are_kept_and_the_run_can_go_on(small_config, t
         "def reward(prompts, responses):\n"
         "    global calls\n"
         "    calls += 1\n"
-        "    assert MARK.exists() or calls < 3, 'third call'\n"
+        "    assert MARK.exists() or calls < 4, 'third step'\n"
         "    return [1.0 * len(r) for r in responses]\n"
     )
     config = small_config(reward=reward_file(tmp_path, source), checkpoint={"every": 1})
     run = make_run(tmp_path / "run", config)
-    with pytest.raises(RewardError, match="third call"):
+    with pytest.raises(RewardError, match="third step"):
         Session(run).execute()
     assert read_state(run).state is Phase.FAILED
     assert steps_of(run) == [1, 2]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ppo_tui.errors import StorageError
+from ppo_tui.runs.checkpoints import verify_checkpoint
 from ppo_tui.runs.control import post
 from ppo_tui.runs.journal import read_journal
 from ppo_tui.runs.lock import is_held
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.state import observe, read_state
-from ppo_tui.training.checkpoint import verify_checkpoint
 from ppo_tui.training.session import Session
 from worker.processes import (
     answer_to,
@@ -34,7 +34,7 @@ import numpy as np, torch
 from pathlib import Path
 
 MARK = Path(__file__).with_name("marked")
-calls = 0
+calls = 0  # the first of them scores the base's answers to the watched prompts
 
 def reward(prompts, responses):
     global calls
@@ -96,7 +96,7 @@ def test_a_worker_finishes_and_answers_what_it_is_asked_meanwhile(small_config, 
 def test_a_killed_worker_is_resumed_with_the_journals_of_a_run_that_never_died(
     small_config, tmp_path
 ):
-    reward = reward_file(tmp_path, COUNTED.format(call=4, signal="SIGKILL"))
+    reward = reward_file(tmp_path, COUNTED.format(call=5, signal="SIGKILL"))
     config = small_config(steps=5, reward=reward, checkpoint={"every": 2}, eval={"at_end": False})
     killed = make_run(tmp_path / "killed", config)
     assert work(killed) == -signal.SIGKILL
@@ -137,7 +137,7 @@ def without_clock(run):
 
 
 def test_a_terminated_worker_saves_what_it_has_and_exits_with_5(small_config, tmp_path):
-    reward = reward_file(tmp_path, COUNTED.format(call=2, signal="SIGTERM"))
+    reward = reward_file(tmp_path, COUNTED.format(call=3, signal="SIGTERM"))
     run = make_run(tmp_path / "run", small_config(reward=reward, checkpoint={"every": 0}))
     assert work(run) == 5
     state = read_state(run)

@@ -25,6 +25,8 @@ def loaded_by(statement: str) -> set[str]:
         "ppo_tui.runs.state",
         "ppo_tui.plan",
         "ppo_tui.cli",
+        "ppo_tui.conversation",
+        "ppo_tui.export.adapter",
         "ppo_tui.screens",
         "ppo_tui.rewards.weighted_sum",
         "ppo_tui.data.dataset",

@@ -3,6 +3,7 @@
 One module a noun (`train`, `runs`, `presets`, ...), each importing what it needs inside its
 commands, so that `ppo-tui --help` loads nothing heavy. Beside them stand what all of them share:
 
+    open_app    open the app, where there is a terminal for it
     entry       the program: its commands, and the one place where errors become exit codes
     failures    an error as a sentence, or as JSON, and its exit code
     answer      what is printed where: answers on stdout, talk on stderr
@@ -11,6 +12,20 @@ commands, so that `ppo-tui --help` loads nothing heavy. Beside them stand what a
     outcome     how a run ended
 """
 
-from ppo_tui.cli.entry import main
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """The entry point: the app where nothing is asked for, else the command line."""
+    if len(sys.argv) == 1:
+        # The app needs no command line, and typer would hold up its first picture by a tenth of a
+        # second.
+        from ppo_tui.cli.open_app import has_terminal, open_app
+
+        if has_terminal():
+            sys.exit(open_app())
+    from ppo_tui.cli import entry
+
+    entry.main()

@@ -39,11 +39,12 @@ def demo(
     detach: Detach = False,
     as_json: Json = False,
 ) -> None:
-    """Train the bundled model in about a minute, on any computer.
+    """Train the bundled model in about a minute, on any computer; in the app on a terminal.
 
     At the end the same prompts are answered by the base and by the tuned model, side by side.
     """
     from ppo_tui.cli import session
+    from ppo_tui.cli.open_app import has_terminal, open_app
     from ppo_tui.config.paths import with_absolute_paths
     from ppo_tui.config.resolve import resolve
     from ppo_tui.prepare.new_run import make_run, start
@@ -51,6 +52,11 @@ def demo(
     changes = [*(settings or ()), *([f"seed={seed}"] if seed is not None else [])]
     resolved = with_absolute_paths(resolve(PRESET, changes))
     new = make_run(resolved, PRESET, run_dir)
+    if not (headless or detach or as_json) and has_terminal():
+        from ppo_tui.runs.launch import let_go
+
+        let_go(start(new))
+        raise typer.Exit(open_app(new.run))
     if not detach:
         _introduce(resolved.config)
     worker = start(new)

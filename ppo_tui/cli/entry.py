@@ -12,7 +12,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ppo_tui.cli import config, control, demo, doctor, plan, presets, runs, train, watch
+from ppo_tui.cli import (
+    chat,
+    config,
+    control,
+    demo,
+    doctor,
+    export,
+    models,
+    plan,
+    presets,
+    runs,
+    train,
+    watch,
+)
 from ppo_tui.cli.answer import say
 from ppo_tui.cli.failures import INTERRUPTED, report, report_error, report_unexpected
 from ppo_tui.errors import ExitCode, PpoTuiError
@@ -22,7 +35,8 @@ PROGRAM = "ppo-tui"
 SECTIONS = {
     "Train": ("demo", "train", "resume"),
     "Watch and steer a run": ("watch", "pause", "continue", "checkpoint", "stop"),
-    "Look things up": ("runs", "presets", "config", "plan", "doctor"),
+    "Use the tuned model": ("chat", "export"),
+    "Look things up": ("runs", "presets", "models", "config", "plan", "doctor"),
 }
 
 
@@ -49,10 +63,24 @@ class _Commands(TyperGroup):
         """The command that is meant."""
         name = args[0]
         if name not in self.commands and not name.startswith("-"):
+            if len(args) == 1 and _is_run(name):
+                return watch.OPEN, self.commands[watch.OPEN], args
             near = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.5)
             nearest = f"did you mean {near[0]!r}?" if near else "`ppo-tui --help` lists them."
             ctx.fail(f"There is no command {name!r}: {nearest}")
         return super().resolve_command(ctx, args)
+
+
+def _is_run(text: str) -> bool:
+    """Whether a word that is no command names a run, or a folder that may be one."""
+    from ppo_tui.runs.catalog import find_run
+
+    try:
+        find_run(text)
+    except PpoTuiError as error:
+        # A path, or a beginning of several names, is meant as a run; the error says the rest.
+        return os.sep in text or error.code == "run.ambiguous"
+    return True
 
 
 app = typer.Typer(
@@ -83,14 +111,19 @@ def _root(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
+        from ppo_tui.cli.open_app import has_terminal, open_app
+
+        if has_terminal():
+            raise typer.Exit(open_app())
         runs.greet()
         print(context.get_help())  # noqa: T201
 
 
-for _module in (demo, train, watch, control, plan, doctor):
+for _module in (demo, train, watch, control, chat, export, plan, doctor):
     _module.add_to(app)
 for _name, _group in (("runs", runs.app), ("presets", presets.app), ("config", config.app)):
     app.add_typer(_group, name=_name)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

@@ -17,11 +17,11 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def watch_on_terminal(width, height, **environment):
-    """What `ppo-tui watch last` writes to a terminal, and its exit code."""
+    """What `ppo-tui watch last --plain` writes to a terminal, and its exit code."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "ppo_tui", "watch", "last"],
+        [sys.executable, "-m", "ppo_tui", "watch", "last", "--plain"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -7,14 +7,20 @@ same name.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppo_tui.config.yaml_io import load_yaml, read_yaml
 from ppo_tui.errors import ConfigError, did_you_mean
-from ppo_tui.runs.paths import presets_root
+from ppo_tui.runs.paths import presets_root, shown
+
+if TYPE_CHECKING:
+    from ppo_tui.config.resolve import ResolvedConfig
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,67 @@ def load_preset(name: str) -> Preset:
 def looks_like_a_file(source: str) -> bool:
     """Whether PRESET|FILE on a command line means a file."""
     return os.sep in source or source.endswith((".yaml", ".yml", ".json")) or source in (".", "..")
+
+
+def check_preset_name(name: str) -> str:
+    """Why a preset cannot be called `name`, in a sentence; empty if it can."""
+    if not _NAME.fullmatch(name):
+        return (
+            f"{shown(name[:80])} cannot name a preset: letters, digits, -, _ and . can, "
+            "at most 64 of them, the first a letter or a digit."
+        )
+    if name.endswith((".yaml", ".yml", ".json")):
+        return f"{name} would be taken for a file; leave out the ending."
+    return ""
+
+
+def save_preset(
+    name: str,
+    resolved: ResolvedConfig,
+    *,
+    description: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Keep a configuration as a preset of the user's own; only what is not the default is written.
+
+    Args:
+        name: What it is to be called.
+        resolved: The configuration; its paths are made absolute.
+        description: What stands in its place; the configuration's own if left out.
+        overwrite: Replace a preset of that name, or hide a shipped one.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: The name cannot be one (``config.preset_name``), or is taken
+            (``config.preset_exists``).
+        StorageError: It cannot be written; a preset that was there is untouched.
+    """
+    from ppo_tui.config.draft import differences, nested
+    from ppo_tui.config.paths import with_absolute_paths
+    from ppo_tui.config.schema import RunConfig
+    from ppo_tui.config.yaml_io import dump_yaml
+    from ppo_tui.runs.atomic import storage_error, write_atomic
+
+    problem = check_preset_name(name)
+    if problem:
+        raise ConfigError(problem, code="config.preset_name")
+    if not overwrite and name in preset_names():
+        whose = "of your own" if name in _own_paths() else "that comes with ppo-tui"
+        raise ConfigError(
+            f"There is a preset {name!r} {whose} already: choose another name, or replace it.",
+            code="config.preset_exists",
+        )
+    config = with_absolute_paths(resolved).config
+    if description is not None:
+        config = config.model_copy(update={"description": description})
+    values = nested(differences(config, RunConfig()))
+    folder = presets_root()
+    path = folder / f"{name}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    write_atomic(path, dump_yaml(values) if values else "# all settings are at their default\n")
+    return path

@@ -148,3 +148,28 @@ def dump_yaml(data: Any) -> str:
     """`data` as YAML that `load_yaml` reads back, keys in their order."""
     text: str = yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+class _LineDumper(_PlainDumper):
+    """Writes all texts so that they stay in one line."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        rare = set(text) & set("\n\r\x85\u2028\u2029\ufeff")
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if rare else None)
+
+
+_LineDumper.add_representer(str, _LineDumper.represent_text)
+
+
+def line_of_yaml(data: Any) -> str:
+    """`data` in one line of YAML that `load_yaml` reads back, as after `--set key=`."""
+    text: str = yaml.dump(
+        data,
+        Dumper=_LineDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+        default_flow_style=True,
+    )
+    # A bare scalar is followed by the mark of the document's end.
+    return text.removesuffix("\n").removesuffix("\n...")

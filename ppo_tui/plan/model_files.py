@@ -122,7 +122,7 @@ def _on_the_hub(model: ModelConfig) -> Path:
             return Path(cached)
         if constants.is_offline_mode():
             raise _missing(name, "the hub may not be asked (HF_HUB_OFFLINE is set)")
-        if not _reachable(constants.ENDPOINT):
+        if not hub_reachable(constants.ENDPOINT):
             raise _missing(name, f"the hub ({constants.ENDPOINT}) cannot be reached")
         return Path(hf_hub_download(name, CONFIG, revision=model.revision))
     except HFValidationError as error:
@@ -164,7 +164,7 @@ def _missing(name: str, why: str) -> ModelError:
     )
 
 
-def _reachable(endpoint: str) -> bool:
+def hub_reachable(endpoint: str) -> bool:
     """Whether the hub's machine takes a connection; always, where a proxy stands between."""
     if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True

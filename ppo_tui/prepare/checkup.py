@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -25,6 +27,7 @@ from ppo_tui.text.figures import size
 from ppo_tui.text.plain import plain
 
 TORCH_SECONDS = 90.0
+_LOOK_SECONDS = 0.2
 LITTLE_DISK = 5 * 2**30
 LITTLE_MEMORY = 2 * 2**30
 
@@ -82,18 +85,44 @@ class Finding:
 
 def check_machine() -> list[Finding]:
     """Look at everything; takes as long as importing torch does."""
+    return list(findings())
+
+
+def findings(
+    terminal: Finding | None = None, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[Finding]:
+    """Look at everything, one thing after another.
+
+    Args:
+        terminal: What is known of the terminal; it is looked at if left out. An app that fills the
+            terminal must say it itself, because its standard output is not the terminal.
+        cancelled: Asked several times a second; once it is true nothing more is looked at, and the
+            process that asks torch is ended.
+    """
     versions = _versions()
+    yield from versions
     broken = any(finding.level is Level.PROBLEM for finding in versions)
-    devices = [] if broken else _devices()
-    return [
-        *versions,
-        *devices,
-        _memory(),
-        _disk(),
-        _writable(),
-        _terminal(),
-        *_hub(),
-    ]
+    devices = [] if broken else _devices(cancelled)
+    if cancelled():
+        return
+    yield from devices
+    yield _memory()
+    yield _disk()
+    yield _writable()
+    yield terminal or _terminal()
+    yield from _hub()
+
+
+def verdict(found: Sequence[Finding]) -> str:
+    """What the findings come to, in a sentence."""
+    problems = sum(finding.level is Level.PROBLEM for finding in found)
+    warnings = sum(finding.level is Level.WARNING for finding in found)
+    if problems:
+        return "There is a problem." if problems == 1 else f"There are {problems} problems."
+    if warnings:
+        point = "one thing is" if warnings == 1 else f"{warnings} things are"
+        return f"This machine can train; {point} worth a look."
+    return "This machine can train."
 
 
 def _versions() -> list[Finding]:
@@ -111,8 +140,8 @@ def _versions() -> list[Finding]:
     return findings
 
 
-def _devices() -> list[Finding]:
-    answer, problem = _ask_torch()
+def _devices(cancelled: Callable[[], bool]) -> list[Finding]:
+    answer, problem = _ask_torch(cancelled)
     if answer is None:
         advice = (
             "`python -c 'import torch'` shows the whole error; installing torch again may help."
@@ -148,24 +177,33 @@ def _devices() -> list[Finding]:
     return [*findings, cpu]
 
 
-def _ask_torch() -> tuple[dict[str, Any] | None, str]:
+def _ask_torch(cancelled: Callable[[], bool]) -> tuple[dict[str, Any] | None, str]:
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-c", _ASK_TORCH],
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=TORCH_SECONDS,
-            stdin=subprocess.DEVNULL,
         )
-    except subprocess.TimeoutExpired:
-        return None, f"it did not answer within {TORCH_SECONDS:.0f} s"
     except OSError as error:
         return None, f"it could not be asked: {error.strerror}"
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return None, plain(lines[-1] if lines else f"it ended with exit code {done.returncode}")
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    with process:
+        deadline = time.monotonic() + TORCH_SECONDS
+        while True:
+            try:
+                stdout, stderr = process.communicate(timeout=_LOOK_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if cancelled() or time.monotonic() > deadline:
+                    process.kill()
+                    process.communicate()
+                    return None, f"it did not answer within {TORCH_SECONDS:.0f} s"
+    if process.returncode:
+        lines = stderr.strip().splitlines()
+        return None, plain(lines[-1] if lines else f"it ended with exit code {process.returncode}")
+    answer: dict[str, Any] = json.loads(stdout.strip().splitlines()[-1])
     return answer, ""
 
 
@@ -216,12 +254,20 @@ def _terminal() -> Finding:
     console = Console()
     if not console.is_terminal:
         return Finding("terminal", Level.OK, "none here; progress is told in plain lines")
-    colours = console.color_system or "no"
-    unicode = "no Unicode" if console.options.ascii_only else "Unicode"
-    text = f"{console.width} x {console.height}, {colours} colours, {unicode}"
-    if console.width < 80 or console.height < 24:
+    return terminal_finding(
+        console.width,
+        console.height,
+        console.color_system or "no",
+        unicode=not console.options.ascii_only,
+    )
+
+
+def terminal_finding(width: int, height: int, colours: str, *, unicode: bool) -> Finding:
+    """What is to be said of a terminal of this size and kind."""
+    text = f"{width} x {height}, {colours} colours, {'' if unicode else 'no '}Unicode"
+    if width < 80 or height < 24:
         return Finding("terminal", Level.WARNING, text, "80 x 24 or more shows everything.")
-    if console.options.ascii_only:
+    if not unicode:
         return Finding("terminal", Level.WARNING, text, "A UTF-8 locale shows curves as curves.")
     return Finding("terminal", Level.OK, text)
 

@@ -10,12 +10,14 @@ from subprocess import Popen
 
 from ppo_tui.config.presets import looks_like_a_file
 from ppo_tui.config.resolve import ResolvedConfig
+from ppo_tui.config.rewards import PythonTerm
+from ppo_tui.config.schema import RunConfig
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.prepare import preflight
 from ppo_tui.runs.catalog import delete_run
 from ppo_tui.runs.directory import RunDirectory, new_run_path
 from ppo_tui.runs.launch import start_worker
-from ppo_tui.runs.paths import runs_root
+from ppo_tui.runs.paths import runs_root, shown
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,24 @@ class NewRun:
                 folder.rmdir()
 
 
-def make_run(resolved: ResolvedConfig, source: str, run_dir: Path | None) -> NewRun:
+def make_run(resolved: ResolvedConfig, source: str | None, run_dir: Path | None) -> NewRun:
     """Check what can be checked, then make the run directory.
+
+    Args:
+        resolved: The run.
+        source: The preset's name or the file it came from; None if it came from neither, such as
+            from another run.
+        run_dir: Where it is to be; a new place among all runs if left out.
 
     Raises:
         PpoTuiError: See `preflight.check` and `RunDirectory.create`; nothing is left behind.
     """
     preflight.check(resolved.config)
-    kind = "file" if looks_like_a_file(source) else "preset"
-    name = source if kind == "file" else resolved.name
-    head = f"# {kind}: {' '.join(name.split())}\n"
+    head = ""
+    if source is not None:
+        kind = "file" if looks_like_a_file(source) else "preset"
+        name = source if kind == "file" else resolved.name
+        head = f"# {kind}: {' '.join(name.split())}\n"
     path = new_run_path(runs_root(), resolved.name) if run_dir is None else run_dir.expanduser()
     absolute = Path(os.path.abspath(path))
     missing = tuple(folder for folder in absolute.parents if not os.path.lexists(folder))
@@ -61,3 +71,17 @@ def start(new: NewRun) -> Popen[bytes]:
     except PpoTuiError:
         new.unmake()
         raise
+
+
+def what_it_executes(config: RunConfig) -> list[str]:
+    """Which code of somebody's the run will execute, a sentence each; to be told before a start."""
+    told = [
+        f"It executes {shown(term.path)} (its function {term.function}) on this computer."
+        for term in config.reward.terms
+        if isinstance(term, PythonTerm)
+    ]
+    if config.model.trust_remote_code:
+        told.append(
+            f"It executes Python code that comes with the model {shown(config.model.name)}."
+        )
+    return told

@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bundled-model bench-optimum bench-speed clean
+.PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-ui \
+	goldens picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -30,7 +31,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 install: $(VENV)/.installed ## Make .venv and install ppo-tui into it
 
 demo: $(VENV)/.installed ## PPO-tune the bundled model, end to end, on any CPU
-	@$(BIN)/ppo-tui demo
+	@$(BIN)/ppo-tui demo --headless
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
@@ -53,6 +54,15 @@ bench-optimum: $(VENV)/.installed-dev ## Share of the optimum over seeds; writes
 
 bench-speed: $(VENV)/.installed-dev ## One PPO step against TRL's on the CPU; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_speed $(ARGS)
+
+bench-ui: $(VENV)/.installed-dev ## What the app costs: lag, CPU, memory, start; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_ui $(ARGS)
+
+goldens: $(VENV)/.installed-dev ## Write the screens' plain-text goldens anew; review the diff
+	UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/screens $(ARGS)
+
+picture: $(VENV)/.installed-dev ## Make the picture in the README from the real app
+	$(BIN)/python -m tools.picture
 
 clean: ## Remove what was built or cached
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from ppo_tui.config.settings import AppSettings, load_settings
@@ -24,6 +26,7 @@ from ppo_tui.runs.paths import home, shown
 from . import themes
 from .dialogs import Confirm, ShowError
 from .feed import Feed
+from .harmless import Harmless
 
 if TYPE_CHECKING:
     from ppo_tui.config.resolve import ResolvedConfig
@@ -115,6 +118,8 @@ class PpoTuiApp(App[None]):
             self.settings = AppSettings()
             self._complaints.append(f"{error.message} The defaults are used.")
         super().__init__()
+        # Textual has no public way to look at every line before it is written.
+        self._filters.append(Harmless())
         self.feed = Feed(self.settings.refresh_hz)
         self._notifier: Notifier | None = None
         self._clashes: set[str] = set()
@@ -125,6 +130,11 @@ class PpoTuiApp(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The variables of our style sheets that Textual's own themes do not have."""
         return {**super().get_theme_variable_defaults(), **themes.VARIABLE_DEFAULTS}
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What turns colours into greys where `NO_COLOR` is set, and leaves nothing out."""
+        filters = super().get_line_filters()
+        return themes.tolerant(filters) if self.no_color else filters
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen of the stack, which is never seen: home stands on it."""
@@ -139,6 +149,8 @@ class PpoTuiApp(App[None]):
             self.open_run(self._opening.run, replay=self._opening.replay)
         for complaint in self._complaints:
             self.tell(complaint, severity="warning", seconds=12)
+        if self.settings.keymap:
+            self._check_keymap()
 
     def on_unmount(self) -> None:
         """Read nothing more."""
@@ -297,6 +309,13 @@ class PpoTuiApp(App[None]):
             return [run.name for run in list_runs() if run.alive]
         return []
 
+    def action_command_palette(self) -> None:
+        """Find a command, a run or a theme by its name."""
+        from .palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
     def action_redraw(self) -> None:
         """Paint everything anew, as after another program wrote over the screen."""
         self.screen.refresh(repaint=True, layout=True)
@@ -304,15 +323,22 @@ class PpoTuiApp(App[None]):
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """Say once which keys of the user's keymap mean two things."""
-        for binding in clashed_bindings:
-            known = binding.id or binding.action
-            if known not in self._clashes:
-                self._clashes.add(known)
-                self.tell(
-                    f"The key {binding.key} stands for two things; {known} has lost it. "
-                    "Change it in the settings.",
-                    severity="warning",
-                )
+        from .keys import lost
+
+        for clash in lost(node, self.settings.keymap):
+            if clash.sentence not in self._clashes:
+                self._clashes.add(clash.sentence)
+                self.tell(clash.sentence, severity="warning", seconds=10)
+
+    @work(thread=True, group="keymap", exit_on_error=False)
+    def _check_keymap(self) -> None:
+        """Say what is wrong with the user's keys, on whichever screen; needs all screens."""
+        from .keys import all_commands, complaints
+
+        for sentence in complaints(all_commands(), self.settings.keymap):
+            if sentence not in self._clashes:
+                self._clashes.add(sentence)
+                self.tell(sentence, severity="warning", seconds=10)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Nothing of Textual's own: what there is comes from the bindings."""

@@ -10,7 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
+
+from .widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from .app import PpoTuiApp
@@ -77,7 +79,7 @@ class PpoScreen(Screen[ResultType]):
         """The status line, the screen's own widgets, the footer."""
         yield StatusLine(self.TITLE_WORDS)
         yield from self.compose_body()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def compose_body(self) -> ComposeResult:
         """The widgets between the status line and the footer."""

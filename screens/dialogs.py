@@ -17,8 +17,18 @@ from textual.widgets.option_list import Option
 from ppo_tui.errors import PpoTuiError
 
 from .literal import literal
+from .widgets.plain_input import PlainInput, pictured
 
 _CANCEL = Binding("escape", "cancel", "Cancel", id="dialog.cancel", tooltip="Leave it as it is")
+
+HELP_KEY = Binding(
+    "f1,question_mark",
+    "app.explain",
+    "Help",
+    id="dialog.help",
+    tooltip="List the keys of this question",
+    show=False,
+)
 
 
 class Confirm(ModalScreen[bool]):
@@ -35,6 +45,7 @@ class Confirm(ModalScreen[bool]):
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         _CANCEL,
+        HELP_KEY,
         Binding("y", "answer(True)", "Yes", id="dialog.yes", tooltip="Do it"),
         Binding("n", "answer(False)", "No", id="dialog.no", tooltip="Leave it as it is"),
         Binding("left", "app.focus_previous", "Other", id="dialog.left", show=False),
@@ -100,7 +111,7 @@ class Ask(ModalScreen["str | None"]):
     """
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [_CANCEL]
+    BINDINGS: ClassVar[list[BindingType]] = [_CANCEL, HELP_KEY]
 
     def __init__(
         self,
@@ -119,7 +130,8 @@ class Ask(ModalScreen["str | None"]):
         """The question, the line, and what is wrong with it."""
         with Vertical(classes="dialog"):
             yield Static(literal(self._question, "bold"), classes="question")
-            yield Input(self._value, placeholder=self._placeholder, select_on_focus=True)
+            placeholder = pictured(self._placeholder)
+            yield PlainInput(self._value, placeholder=placeholder, select_on_focus=True)
             yield Static("", classes="problem")
             yield Static("enter: take it   escape: leave it", classes="keys")
 
@@ -144,18 +156,18 @@ class Choose(ModalScreen["str | None"]):
         question: What is asked.
         answers: The answers as (key, words).
         detail: What is good to know.
-        chosen: The key that is highlighted at first.
+        chosen: The key that is highlighted at first; the first one if left out.
     """
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [_CANCEL]
+    BINDINGS: ClassVar[list[BindingType]] = [_CANCEL, HELP_KEY]
 
     def __init__(
         self,
         question: str,
         answers: Sequence[tuple[str, str]],
         detail: str = "",
-        chosen: str = "",
+        chosen: str | None = None,
     ) -> None:
         super().__init__()
         self._question = question
@@ -193,6 +205,7 @@ class ShowError(ModalScreen[None]):
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        HELP_KEY,
         Binding("escape,enter", "close", "Close", id="dialog.close", tooltip="Go on"),
         Binding("c", "copy", "Copy", id="dialog.copy", tooltip="Copy the text"),
     ]

@@ -7,21 +7,29 @@ terminal at the end of a slow line stays quiet while nothing happens.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs.directory import RunDirectory
-from ppo_tui.runs.history import Batch, HistoryReader
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.state import Observed, observe
 
+if TYPE_CHECKING:
+    from ppo_tui.prepare.load import Load, LoadMeter
+    from ppo_tui.runs.history import Batch
+
 BUSY_SECONDS = 0.005
 """Pause between two readings of a journal that has more to read."""
+
+LOAD_SECONDS = 2.0
+"""Seconds between two looks at how busy the machine is."""
 
 MOST_WAITING = 3
 """Pulses that may wait for their receiver; then it is not read further."""
@@ -35,11 +43,13 @@ class Pulse:
         batch: What its journal brought; None if nothing.
         seen: How the run is doing; None if that has not changed.
         problem: Why it cannot be read, in a sentence; empty if it can.
+        load: How busy the machine is with it; None if nobody has looked.
     """
 
     batch: Batch | None = None
     seen: Observed | None = None
     problem: str = ""
+    load: Load | None = None
 
 
 class Source(Protocol):
@@ -56,8 +66,13 @@ class RunSource:
     run: RunDirectory
     _seen: Observed | None = field(init=False, default=None)
     _problem: str = field(init=False, default="")
+    _meter: LoadMeter | None = field(init=False, default=None)
+    _measured: float = field(init=False, default=-math.inf)
 
     def __post_init__(self) -> None:
+        # Here, because numpy comes with it, and the first picture of the app needs none.
+        from ppo_tui.runs.history import HistoryReader
+
         self._reader = HistoryReader(self.run.events_path)
 
     def poll(self) -> Pulse | None:
@@ -74,9 +89,25 @@ class RunSource:
         cured, self._problem = bool(self._problem), ""
         changed = seen != self._seen
         self._seen = seen
-        if batch.empty and not changed and not cured:
+        load = self._measure(seen)
+        if batch.empty and not changed and not cured and load is None:
             return None
-        return Pulse(None if batch.empty else batch, seen if changed or cured else None)
+        return Pulse(None if batch.empty else batch, seen if changed or cured else None, load=load)
+
+    def _measure(self, seen: Observed) -> Load | None:
+        """How busy the machine is, every few seconds while the worker is there."""
+        process = seen.state.process
+        if not seen.alive or process is None:
+            self._meter = None
+            return None
+        if time.monotonic() - self._measured < LOAD_SECONDS:
+            return None
+        self._measured = time.monotonic()
+        if self._meter is None:
+            from ppo_tui.prepare.load import LoadMeter
+
+            self._meter = LoadMeter(process.pid)
+        return self._meter.look()
 
     def _trouble(self, problem: str) -> Pulse | None:
         if problem == self._problem:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from textual.content import Content
 
 from ppo_tui.runs.diagnosis import Finding
@@ -71,7 +69,7 @@ def status_of(
     if metrics:
         parts.append((1, Content(f"reward {number(metrics.get('reward/score'))}")))
         parts.append((3, Content(f"KL {number(metrics.get('kl/ref'))}")))
-        parts.append((2, memory_words(metrics)))
+        parts.append((2, Content(f"{number(metrics.get('memory/peak_gib'))} GiB")))
     if replay is not None:
         parts.insert(1, (0, Content.styled(f"replay {replay:g}×", "bold")))
     if asked:
@@ -98,14 +96,6 @@ def _width(parts: list[Content]) -> int:
     return sum(part.cell_length + 2 for part in parts)
 
 
-def memory_words(metrics: dict[str, float]) -> Content:
-    """Memory at its peak against the plan."""
-    peak, planned = metrics.get("memory/peak_gib"), metrics.get("memory/planned_gib")
-    if planned is None or math.isnan(planned):
-        return Content(f"{number(peak)} GiB")
-    return Content(f"{number(peak)}/{number(planned)} GiB")
-
-
 def trouble_of(error: ErrorInfo, *, can_resume: bool, keys: dict[str, str]) -> Content:
     """Why a run failed or crashed, and what can be done now.
 
@@ -128,13 +118,13 @@ def finding_line(finding: Finding, more: int, keys: dict[str, str]) -> Content:
     """A finding in a line: what, why, and the key that does something about it."""
     sign = "✗" if finding.level == "error" else "▲"
     parts = [
-        Content.styled(f"{sign} {finding.title}: ", "bold"),
+        literal(f"{sign} {finding.title}: ", "bold"),
         literal(finding.cause),
         Content(" "),
     ]
     if finding.change is not None:
         remedy = change_words(finding)
-        parts.append(Content.styled(f"[{keys['apply']}: {remedy}] ", "bold"))
+        parts.append(literal(f"[{keys['apply']}: {remedy}] ", "bold"))
     else:
         parts.append(literal(finding.remedy, "italic"))
         parts.append(Content(" "))

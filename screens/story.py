@@ -21,11 +21,13 @@ from .widgets.raster import Smoother
 
 if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig
+    from ppo_tui.prepare.load import Load
 
 _DIAGNOSED_A_BATCH = 48
 """Steps of a batch that are looked at for what goes wrong; a journal is read 1,000 at a time."""
 
 _RATE_STEPS = 30
+_MOST_LOADS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class RunStory:
         self.device = ""
         self.answers: dict[str, str] = {}
         self._health: dict[str, Finding] = {}
-        self._paused_after: deque[int] = deque(maxlen=_RATE_STEPS)
+        self._loads: dict[str, deque[tuple[float, float]]] = {}
 
     def describe(self, config: RunConfig, budget_gib: float | None) -> None:
         """Tell what the run is, and what memory it may use; findings fit it better then."""
@@ -102,8 +104,28 @@ class RunStory:
         if len(batch.block):
             self.said = ""
 
+    def take_load(self, load: Load) -> None:
+        """Take in how busy the machine is; it is drawn over the step that it was seen at."""
+        for name, value in (
+            ("load/gpu", load.gpu),
+            ("load/cpu", load.cpu),
+            ("load/gpu_memory", load.gpu_memory),
+            ("load/resident", load.resident),
+        ):
+            if math.isfinite(value):
+                seen = self._loads.setdefault(name, deque(maxlen=_MOST_LOADS))
+                seen.append((float(self.history.last_step), value))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every metric there is, and what was seen of the machine."""
+        return (*self.history.names, *self._loads)
+
     def series(self, name: str) -> tuple[Floats, Floats]:
         """Steps and values of a metric; see `History.series`."""
+        if name in self._loads:
+            pairs = np.array(self._loads[name])
+            return pairs[:, 0], pairs[:, 1]
         return self.history.series(name)
 
     def smooth(self, name: str, weight: float) -> Floats | None:
@@ -111,7 +133,7 @@ class RunStory:
 
         While a long journal is still being read, what is shown of its rest is not smoothed.
         """
-        if not weight or not self.history.complete:
+        if not weight or not self.history.complete or name in self._loads:
             return None
         smoother = self._smoothers.get((name, weight))
         if smoother is None:

@@ -8,11 +8,15 @@ almost everybody sees. Colour alone never says anything: lines differ by their d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.filter import LineFilter, Monochrome
 from textual.theme import Theme
 
 from ppo_tui.config.settings import COLOUR_BLIND, DARK, HIGH_CONTRAST, LIGHT
@@ -74,7 +78,10 @@ def _theme(
     boost: str,
     foreground: str,
     on_colour: str,
+    cursor_elsewhere: str,
     muted: str,
+    muted_here: str,
+    faint: str,
     primary: str,
     secondary: str,
     accent: str,
@@ -93,7 +100,12 @@ def _theme(
         boost: Laid over the ground to lift a part of it.
         foreground: Text.
         on_colour: Text on primary, success, warning, error and accent.
-        muted: Text that matters less; still to be read.
+        cursor_elsewhere: Behind the row under the cursor of what is not in focus; opaque, because
+            widgets that draw cell by cell cannot blend.
+        muted: Text that matters less, on any ground; still to be read.
+        muted_here: The same as a colour of its own, for widgets that draw cell by cell and cannot
+            mix one with their ground: `$foreground-muted`.
+        faint: What an empty field suggests, and what cannot be used now.
         primary: What can be acted on, and where the cursor is.
         secondary: Beside it.
         accent: Keys.
@@ -107,9 +119,11 @@ def _theme(
     variables = _variables(
         series,
         text_muted=muted,
-        foreground_muted=foreground,
+        text_disabled=faint,
+        foreground_muted=muted_here,
         block_cursor_foreground=on_colour,
         block_cursor_blurred_foreground=foreground,
+        block_cursor_blurred_background=cursor_elsewhere,
         button_color_foreground=on_colour,
         button_foreground=foreground,
         border_blurred=secondary,
@@ -147,7 +161,10 @@ THEMES: Final = (
         boost="#ffffff0d",
         foreground="#e4e7ed",
         on_colour="#0b0d11",
+        cursor_elsewhere="#2b435d",
         muted="auto 72%",
+        muted_here="#aab0bb",
+        faint="auto 62%",
         primary="#6cb4ff",
         secondary="#92a3bd",
         accent="#d6a8ff",
@@ -172,7 +189,10 @@ THEMES: Final = (
         boost="#0000000a",
         foreground="#1b1f24",
         on_colour="#ffffff",
+        cursor_elsewhere="#b3c7e3",
         muted="auto 75%",
+        muted_here="#4a525c",
+        faint="auto 65%",
         primary="#0a4fa8",
         secondary="#4a5a72",
         accent="#6f2da8",
@@ -197,7 +217,10 @@ THEMES: Final = (
         boost="#ffffff0d",
         foreground="#e9ebef",
         on_colour="#0b0d11",
+        cursor_elsewhere="#3d445d",
         muted="auto 75%",
+        muted_here="#b0b6c1",
+        faint="auto 65%",
         primary="#a9b8ff",
         secondary="#9aa7ba",
         accent="#e3b7d3",
@@ -222,7 +245,10 @@ THEMES: Final = (
         boost="#ffffff0d",
         foreground="#ffffff",
         on_colour="#000000",
+        cursor_elsewhere="#333333",
         muted="auto 90%",
+        muted_here="#dcdcdc",
+        faint="auto 75%",
         primary="#7cc7ff",
         secondary="#d0d0d0",
         accent="#ffd60a",
@@ -243,7 +269,6 @@ THEMES: Final = (
         border_blurred="#b0b0b0",
         scrollbar="#b0b0b0",
         scrollbar_background="#000000",
-        block_cursor_blurred_background="#333333",
         input_selection_background="#00509e",
     ),
 )
@@ -253,6 +278,23 @@ VARIABLE_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {style.variable: THEMES[0].variables[style.variable] for style in SERIES}
 )
 """Of the variables that only these themes have; for `App.get_theme_variable_defaults`."""
+
+
+class Colourless(Monochrome):
+    """Textual's filter for `NO_COLOR`, which breaks on a segment that has no style at all."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The segments in shades of grey."""
+        return super().apply([Segment(s.text, s.style or _NO_STYLE) for s in segments], background)
+
+
+_NO_STYLE: Final = Style()
+_COLOURLESS: Final = Colourless()
+
+
+def tolerant(filters: Sequence[LineFilter]) -> list[LineFilter]:
+    """An app's filters, with one for `NO_COLOR` that can take every segment."""
+    return [_COLOURLESS if isinstance(found, Monochrome) else found for found in filters]
 
 
 def register(app: App[Any]) -> None:

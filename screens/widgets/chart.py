@@ -8,8 +8,7 @@ its name stands in the title row.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from ppo_tui.text.figures import number
 from ppo_tui.text.plain import shortened
 
 from ..themes import SERIES
+from .plot import Curve, Plot, axis_label, cells_of, trend
 from .raster import (
     Floats,
     braille,
@@ -41,32 +41,7 @@ _RAW = len(SERIES)
 _POINTER = _RAW + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """What is drawn.
-
-    Attributes:
-        label: Its name in the title row.
-        x: Steps, ``[N]``, ascending.
-        y: Values, ``[N]``; not finite is a gap.
-        smooth: The smoothed values, ``[N]``, drawn over the raw ones; None draws the raw ones.
-        color: Number of its colour, from 0.
-    """
-
-    label: str
-    x: Floats
-    y: Floats
-    smooth: Floats | None = None
-    color: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """What a chart shows: its title and its curves, read anew each time it is drawn."""
-
-    title: str
-    curves: Callable[[], Sequence[Curve]]
-    logarithmic: bool = False
+__all__ = ["Chart", "Curve", "Plot"]
 
 
 class Chart(Widget, can_focus=True):
@@ -184,7 +159,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         width = self.size.width
         if self._strips is None or len(self._strips) != self.size.height:
             self._strips = self._draw(width, self.size.height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
     # ---- keys and mouse
 
@@ -285,23 +260,37 @@ one its smoothed course. The title row reads the newest values or, with the curs
         return self._style(f"chart--{SERIES[color % len(SERIES)].variable}")
 
     def _title(self, curves: Sequence[Curve], width: int) -> Strip:
+        """The title, and each curve's value as far as there is room; names go before values."""
         pointer = "▸" if self.has_focus else " "
-        segments = [Segment(f"{pointer}{self._plot.title} ", self._style("chart--title"))]
-        single = len(curves) == 1
-        for curve in curves:
-            style = self._series_style(curve.color)
-            value, earlier = self._values_of(curve)
-            mark = SERIES[curve.color % len(SERIES)].mark
-            name = "" if single else f"{mark} {shortened(curve.label, 14)} "
-            segments.append(Segment(f" {name}", style))
-            segments.append(Segment(f"{number(value)}", style + Style(bold=True)))
-            if single and self.cursor is None and math.isfinite(value) and math.isfinite(earlier):
-                segments.append(Segment(f" {_trend(value, earlier)}", self._style("chart--axis")))
+        head = [Segment(f"{pointer}{self._plot.title} ", self._style("chart--title"))]
+        tail = []
         if self.cursor is not None:
-            segments.append(Segment(f"  at {self.cursor}", self._style("chart--cursor")))
+            tail.append(Segment(f"  at {self.cursor}", self._style("chart--cursor")))
         if self._logarithmic:
-            segments.append(Segment("  log", self._style("chart--axis")))
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+            tail.append(Segment("  log", self._style("chart--axis")))
+        room = width - sum(segment.cell_length for segment in (*head, *tail))
+        for longest in (14, 7, 0):
+            legend = [self._entry(curve, len(curves) == 1, longest) for curve in curves]
+            if sum(cells_of(entry) for entry in legend) <= room:
+                break
+        while legend and sum(cells_of(entry) for entry in legend) > room:
+            legend.pop()
+        middle = [segment for entry in legend for segment in entry]
+        return Strip([*head, *middle, *tail]).adjust_cell_length(width, self.rich_style)
+
+    def _entry(self, curve: Curve, single: bool, longest: int) -> list[Segment]:
+        """A curve's sign, its name in at most so many cells, and its value."""
+        style = self._series_style(curve.color)
+        value, earlier = self._values_of(curve)
+        words = " "
+        if not single:
+            words = f" {SERIES[curve.color % len(SERIES)].mark} "
+            if longest:
+                words += f"{shortened(curve.label, longest)} "
+        entry = [Segment(words, style), Segment(number(value), style + Style(bold=True))]
+        if single and self.cursor is None and math.isfinite(value) and math.isfinite(earlier):
+            entry.append(Segment(f" {trend(value, earlier)}", self._style("chart--axis")))
+        return entry
 
     def _values_of(self, curve: Curve) -> tuple[float, float]:
         """The value that is read, and one a tenth of the course earlier, to say where it goes."""
@@ -318,7 +307,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         gutter = self._gutter()
         columns = width - gutter
         if columns < 1:
-            return [Strip.blank(width)] * rows
+            return [Strip.blank(width, self.rich_style)] * rows
         start, end = self._extent
         drawn = [self._ranges(curve, start, end, 2 * columns) for curve in curves]
         log = self._logarithmic
@@ -339,7 +328,8 @@ one its smoothed course. The title row reads the newest values or, with the curs
         cursor = self._cursor_column(columns)
         styles = [self._series_style(index) for index in range(len(SERIES))]
         styles.append(self._style("chart--raw"))
-        axis, pointer, plain = self._style("chart--axis"), self._style("chart--cursor"), Style()
+        axis, pointer = self._style("chart--axis"), self._style("chart--cursor")
+        plain = self.rich_style
         strips = []
         for row in range(rows):
             segments = [Segment(labels[row], axis)] if gutter else []
@@ -400,7 +390,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
             middle = math.sqrt(bottom * top) if self._logarithmic else (bottom + top) / 2
             places[rows // 2] = middle
         for row, value in places.items():
-            labels[row] = f"{number(value):>{gutter - 1}}┤"[-gutter:]
+            labels[row] = f"{axis_label(value, gutter - 1):>{gutter - 1}}┤"
         return labels
 
     def _cursor_column(self, columns: int) -> int | None:
@@ -416,17 +406,13 @@ one its smoothed course. The title row reads the newest values or, with the curs
         left, right = f"{start:.0f}", f"{end:.0f}"
         room = width - gutter - len(left) - len(right)
         line = f"{'':<{gutter}}{left}{'':<{max(1, room)}}{right}"
-        return Strip([Segment(line[:width], self._style("chart--axis"))]).adjust_cell_length(width)
+        return Strip([Segment(line[:width], self._style("chart--axis"))]).adjust_cell_length(
+            width, self.rich_style
+        )
 
     def _nothing(self, width: int, rows: int) -> list[Strip]:
         words = "no positive value" if self._logarithmic else "no values yet"
-        strips = [Strip.blank(width)] * rows
+        strips = [Strip.blank(width, self.rich_style)] * rows
         middle = Segment(words[:width].center(width), self._style("chart--axis"))
         strips[rows // 2] = Strip([middle], width)
         return strips
-
-
-def _trend(value: float, earlier: float) -> str:
-    if abs(value - earlier) <= 1e-3 * max(abs(value), abs(earlier)):
-        return "→"
-    return "▲" if value > earlier else "▼"

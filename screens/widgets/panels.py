@@ -54,6 +54,7 @@ PANELS = (
     Panel("speed", "Tokens a second", ("throughput/tokens_per_s",)),
     Panel("memory", "Memory, GiB", ("memory/peak_gib", "memory/planned_gib"),
           ("peak", "planned"), smoothed=False),
+    Panel("machine", "Machine busy", ("load/gpu", "load/cpu"), ("GPU", "CPUs"), smoothed=False),
     Panel("distinct", "Distinct word pairs", ("response/distinct_2",)),
     Panel("update_kl", "KL of an update", ("policy/approx_kl",)),
     Panel("grad_norm", "Gradient norm", ("optim/grad_norm",)),
@@ -64,7 +65,7 @@ PANELS = (
 """All panels, in their order; a reader of PPO looks at the first ones first."""
 
 KEYS = tuple(panel.key for panel in PANELS)
-SHOWN_AT_FIRST = KEYS[:12]
+SHOWN_AT_FIRST = KEYS[:13]
 
 _TOTALS = ("reward/score", "reward/total")
 
@@ -73,7 +74,7 @@ def metrics_of(panel: Panel, story: RunStory) -> list[tuple[str, str]]:
     """The metrics of a panel that the run has, each with its label."""
     labels = dict(zip(panel.metrics, panel.labels, strict=False))
     found: dict[str, str] = {}
-    names = story.history.names
+    names = story.names
     for metric in panel.metrics:
         if metric.endswith("/"):
             parts = [name for name in names if name.startswith(metric) and name not in _TOTALS]
@@ -215,8 +216,10 @@ class PanelGrid(VerticalScroll, can_focus=False):
         self._columns = max(1, min(MOST_COLUMNS, width // NARROW_COLUMN, count or 1))
         rows = -(-count // self._columns)
         visible = max(1, min(height // SHORT_ROW, MOST_ROWS, rows or 1))
-        tall = height // visible
+        # Whole rows of charts fill the height, so that none is cut off at the lower edge.
+        tall, over = divmod(height, visible)
+        heights = [tall + (row % visible < over) for row in range(rows)]
         grid.grid_size_columns = self._columns
         grid.grid_size_rows = rows
-        grid.grid_rows = str(tall)
-        grid.height = tall * rows
+        grid.grid_rows = " ".join(map(str, heights)) or "1fr"
+        grid.height = sum(heights)

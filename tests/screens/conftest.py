@@ -1,15 +1,21 @@
 """A home of its own for each test, runs to look at, and a terminal that always looks the same."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import ppo_tui
 from ppo_tui.config.resolve import resolve
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalWriter
+from ppo_tui.runs.launch import last_launch
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.records import (
     ErrorInfo,
@@ -150,3 +156,65 @@ def write_config(path: Path, values: object) -> None:
     """A file of settings or a preset, as JSON, which is YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dumps(values), encoding="utf-8")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.lock import RunLock
+from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.process import current_process
+from ppo_tui.runs.records import RunState
+from ppo_tui.runs.state import write_state
+
+run = RunDirectory(Path(sys.argv[1]))
+with RunLock(run):
+    write_state(run, RunState(Phase.ROLLOUT, 30, 60, current_process(), 5.0))
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def worker(home: Path) -> Iterator[Callable[[RunDirectory], "subprocess.Popen[bytes]"]]:
+    """Starts a process that holds a run's lock as a worker does, until it is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(run: RunDirectory) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "PYTHONPATH": str(Path(ppo_tui.__file__).parents[1])}
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(run.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def launched(home: Path) -> Iterator[None]:
+    """Ends the workers that the app started: they would go on, as they should."""
+    yield
+    for path in (home / "runs").iterdir():
+        launch = last_launch(RunDirectory(path))
+        if launch is not None and launch.process.is_running():
+            os.kill(launch.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def four_runs(make_run: MakeRun) -> None:
+    """A finished, a failed, a crashed and a stopped run; the last one made is the newest."""
+    error = ErrorInfo("reward.raised", "The reward function raised [ValueError]: no.", "Mend it.")
+    make_run("sentiment-night", phase=Phase.FINISHED)
+    make_run("sentiment-noon", 12, Phase.FAILED, error=error, settings=["ppo.kl_coef=0.2"])
+    make_run("sentiment-dusk", 20, Phase.CRASHED, rises=0.5)
+    make_run("sentiment-dawn", 25, Phase.STOPPED, rises=-0.5, settings=["model.name=org/Tiny-0.5B"])

@@ -1,14 +1,23 @@
 """The themes: contrasts as WCAG computes them, and colours as colour-blind eyes see them."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.color import Color
+from textual.strip import Strip
 from textual.theme import Theme
+from textual.widget import Widget
 from textual.widgets import Static
 
 from ppo_tui.config import settings
+from ppo_tui.screens import app as app_module
+from ppo_tui.screens.app import PpoTuiApp
+from ppo_tui.screens.base import PpoScreen
+from ppo_tui.screens.settings import SettingsScreen
 from ppo_tui.screens.themes import SERIES, THEMES, VARIABLE_DEFAULTS, WORDS, register
 
 GROUNDS = ("background", "surface", "panel")
@@ -115,6 +124,7 @@ def test_the_themes_are_the_ones_that_settings_offer() -> None:
         "foreground-muted",
         "text",
         "text-muted",
+        "text-disabled",
         *ROLES,
         *(f"text-{role}" for role in ROLES),
         *(style.variable for style in SERIES),
@@ -216,6 +226,75 @@ async def test_an_app_follows_a_change_of_theme() -> None:
             await pilot.pause()
             assert line.styles.color == Color.parse(theme.variables["series-3"])
             assert line.styles.background == Color.parse(theme.surface or "")
+
+
+class SettingsHost(PpoTuiApp):
+    CSS_PATH = Path(app_module.__file__).with_name("app.tcss")
+
+    def open_home(self) -> None:
+        self.push_screen(SettingsScreen(lambda: ()))
+
+
+@every_theme
+async def test_what_is_painted_is_readable(theme: Theme) -> None:
+    app = SettingsHost()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.use_settings(settings.AppSettings(theme=theme.name))
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        # The last line holds keys that cannot be used now, and are meant to step back.
+        strips = app.screen._compositor.render_strips()[:-1]
+    painted = {}
+    for strip in strips:
+        for segment in strip:
+            if any(char.isalnum() for char in segment.text):
+                assert segment.style is not None
+                assert segment.style.color is not None
+                assert segment.style.bgcolor is not None
+                text, ground = (
+                    Color(*colour.get_truecolor())
+                    for colour in (segment.style.color, segment.style.bgcolor)
+                )
+                painted[segment.text.strip()] = contrast(text, ground)
+    assert "Looks and sounds" in painted
+    assert {text: value for text, value in painted.items() if value < wanted(theme)} == {}
+
+
+class Bare(Widget):
+    """Draws cells that have no style of their own, as `Strip.blank` makes them."""
+
+    def render_line(self, y: int) -> Strip:
+        return Strip([Segment("bare"), Segment("coloured", Style(color="red"))])
+
+
+class BareHost(PpoTuiApp):
+    CSS_PATH = Path(app_module.__file__).with_name("app.tcss")
+
+    def open_home(self) -> None:
+        self.push_screen(BareScreen())
+
+
+class BareScreen(PpoScreen[None]):
+    def compose_body(self) -> ComposeResult:
+        yield Bare()
+
+
+async def test_with_no_color_cells_without_a_style_are_drawn_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = BareHost()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        strips = app.screen._compositor.render_strips()
+    cells = [segment for strip in strips for segment in strip if segment.text == "coloured"]
+    assert any("bare" in strip.text for strip in strips)
+    assert cells
+    for cell in cells:
+        assert cell.style is not None
+        assert cell.style.color is not None
+        red, green, blue = cell.style.color.get_truecolor()
+        assert red == green == blue
 
 
 async def test_with_no_color_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ demo: $(VENV)/.installed ## PPO-tune the bundled model, end to end, on any CPU
 	@$(BIN)/ppo-tui demo --headless
 
 test: $(VENV)/.installed-dev ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## Lint, types and import rules
 	$(BIN)/ruff check .

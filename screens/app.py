@@ -5,7 +5,11 @@ Screens are imported when they are first opened, so that the first picture comes
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
+import signal
+import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -100,6 +104,22 @@ class PpoTuiApp(App[None]):
             priority=True,
         ),
         Binding(
+            "f9",
+            "settings",
+            "Settings",
+            id="app.settings",
+            tooltip="Theme, refresh rate, bell, keys, folders",
+            show=False,
+        ),
+        Binding(
+            "f10",
+            "doctor",
+            "Doctor",
+            id="app.doctor",
+            tooltip="What this machine can do, and what is wrong",
+            show=False,
+        ),
+        Binding(
             "ctrl+l",
             "redraw",
             "Redraw",
@@ -144,13 +164,23 @@ class PpoTuiApp(App[None]):
         """Dress, then open the first screen."""
         themes.register(self)
         self.use_settings(self.settings)
-        self.open_home()
         if self._opening.run is not None:
+            # Home comes when it is asked for: a run that was named is what is to be seen.
             self.open_run(self._opening.run, replay=self._opening.replay)
+        else:
+            self.open_home()
         for complaint in self._complaints:
             self.tell(complaint, severity="warning", seconds=12)
         if self.settings.keymap:
             self._check_keymap()
+
+    def on_ready(self) -> None:
+        """The first picture is there: collect garbage from now on, but not what was loaded."""
+        gc.freeze()
+        gc.enable()
+        # A terminal that is left raw is no terminal; not every system has these signals.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def on_unmount(self) -> None:
         """Read nothing more."""
@@ -224,6 +254,13 @@ class PpoTuiApp(App[None]):
 
         self.push_screen(RunsScreen())
 
+    def go_home(self) -> None:
+        """The list of runs in place of the only screen there is, unless it is that already."""
+        from .runs import RunsScreen
+
+        if not isinstance(self.screen, RunsScreen):
+            self.switch_screen(RunsScreen())
+
     def open_run(self, run: RunDirectory, *, replay: float | None = None) -> None:
         """A run: its charts and samples, live."""
         from .training import TrainingScreen
@@ -280,6 +317,20 @@ class PpoTuiApp(App[None]):
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen, self.screen.focused))
+
+    def action_settings(self) -> None:
+        """Open the settings, unless they stand in front already."""
+        from .settings import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.open_settings()
+
+    def action_doctor(self) -> None:
+        """Open the doctor, unless it stands in front already."""
+        from .doctor import DoctorScreen
+
+        if not isinstance(self.screen, DoctorScreen):
+            self.open_doctor()
 
     def action_leave_app(self) -> None:
         """Close the app; ask first if something is running, so that nobody fears for it."""
@@ -361,6 +412,8 @@ class PpoTuiApp(App[None]):
 
 def run_app(opening: Opening) -> int:
     """Run the app on this terminal; its exit code."""
+    # Journals are parsed in a thread; with Python's 5 ms the screen would wait for it too long.
+    sys.setswitchinterval(0.001)
     app = PpoTuiApp(opening)
     app.run()
     return app.return_code or 0

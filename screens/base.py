@@ -49,7 +49,7 @@ class StatusLine(Static):
         """Show something else; nothing is painted if it is the same."""
         if content != self._shown or content.spans != self._shown.spans:
             self._shown = content
-            self.update(content)
+            self.update(content, layout=False)
 
 
 class PpoScreen(Screen[ResultType]):
@@ -91,9 +91,11 @@ class PpoScreen(Screen[ResultType]):
         return self.query_one(StatusLine)
 
     def action_leave(self) -> None:
-        """Go back; on the first screen there is nowhere to go, and `escape` never quits."""
+        """Go back; from the first screen to the list of runs, and `escape` never quits."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
+        else:
+            self.app.go_home()
 
     def help_widget(self) -> Widget | None:
         """The widget in focus, whose help is shown first."""

@@ -31,8 +31,9 @@ BUSY_SECONDS = 0.005
 LOAD_SECONDS = 2.0
 """Seconds between two looks at how busy the machine is."""
 
-MOST_WAITING = 3
-"""Pulses that may wait for their receiver; then it is not read further."""
+MOST_WAITING = 1
+"""Pulses that may wait for their receiver; then it is not read further, so that a long journal that
+is being parsed never holds up its own picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,10 +176,8 @@ def theme_entries(app: PpoTuiApp) -> Iterator[Entry]:
 
 
 def screen_entries(app: PpoTuiApp) -> Iterator[Entry]:
-    """The screens that are there whatever stands in front."""
+    """The screens that are there whatever stands in front, and have no key everywhere."""
     yield Entry("Open new run", "Choose a model and a preset, and start", app.open_new_run)
-    yield Entry("Open settings", "Theme, refresh rate, bell, keys, folders", app.open_settings)
-    yield Entry("Open doctor", "What this machine can do, and what is wrong", app.open_doctor)
 
 
 class Palette(CommandPalette):

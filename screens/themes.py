@@ -297,6 +297,11 @@ def tolerant(filters: Sequence[LineFilter]) -> list[LineFilter]:
     return [_COLOURLESS if isinstance(found, Monochrome) else found for found in filters]
 
 
+def series_color(app: App[Any], variable: str) -> str:
+    """The colour of a chart's line in the theme that is worn."""
+    return app.current_theme.variables.get(variable, VARIABLE_DEFAULTS[variable])
+
+
 def register(app: App[Any]) -> None:
     """Make the themes known to the app."""
     for theme in THEMES:

@@ -6,6 +6,7 @@ A viewer: everything comes from the run directory by the feed, everything asked 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -38,6 +39,10 @@ from .widgets.sample_list import SampleList
 
 if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig
+
+CURVES_SECONDS = 0.45
+"""Curves are drawn no more often than this: eight of them cost more than all the rest, and an eye
+follows no faster. The first line comes with every beat."""
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """Weights that the key goes through."""
@@ -110,6 +115,7 @@ Closing the app changes nothing for the run: it is a process of its own.
         self._samples_of = 0
         self._cursor: int | None = None
         self._data_dirty = False
+        self._drawn = -CURVES_SECONDS
 
     # ---- start and end
 
@@ -148,6 +154,7 @@ Closing the app changes nothing for the run: it is a process of its own.
     def on_screen_resume(self, event: ScreenResume) -> None:
         """Draw what came in the meantime."""
         self.dirty = self._data_dirty = True
+        self._drawn = -CURVES_SECONDS
         self._paint()
 
     def on_resize(self, event: Resize) -> None:
@@ -181,7 +188,7 @@ Closing the app changes nothing for the run: it is a process of its own.
         self.seen = seen
         if not seen.alive:
             self.steering.forget()
-        if before is None or before.phase != seen.phase or before.alive != seen.alive:
+        if before is None or (before.alive, before.ended) != (seen.alive, seen.ended):
             launched = last_launch(self.run_directory)
             self.story.session_began = launched.time if launched else 0.0
             self.refresh_bindings()
@@ -198,8 +205,13 @@ Closing the app changes nothing for the run: it is a process of its own.
             self.app.tell(words)
         self._paint_status()
         self._paint_trouble()
-        if self._data_dirty:
-            self._data_dirty = False
+        if not self._data_dirty:
+            return
+        now = time.monotonic()
+        if now - self._drawn < CURVES_SECONDS:
+            self.dirty = True  # the curves come with a later beat
+        else:
+            self._data_dirty, self._drawn = False, now
             self.query_one(PanelGrid).redraw()
             self.query_one(Answers).show_answers(self.story.base, self.story.now)
             if self._cursor is None:
@@ -235,20 +247,19 @@ Closing the app changes nothing for the run: it is a process of its own.
             line.update(content)
 
     def _trouble(self) -> tuple[Content | None, bool]:
-        names = ("resume", "log", "apply", "findings")
-        keys = {name: self._key_of(f"training.{name}") for name in names}
         if self._problem:
             return Content.assemble("✗ ", literal(self._problem)), True
         seen = self.seen
         if seen is not None and seen.error is not None and self._replay is None:
             can_resume = self.check_action("resume", ()) is True
-            return trouble_of(seen.error, can_resume=can_resume, keys=keys), True
+            return trouble_of(seen.error, can_resume=can_resume, keys=self._keys()), True
         findings = self.story.findings()
         self._tell_new(findings)
         if findings:
-            line = finding_line(findings[0], len(findings) - 1, keys)
+            line = finding_line(findings[0], len(findings) - 1, self._keys())
             return line, findings[0].level == "error"
-        if seen is not None and seen.alive and self.story.said and not len(self.story.history):
+        begins = seen is not None and seen.alive and not len(self.story.history)
+        if begins and self.story.said:
             return Content.assemble("  ", literal(self.story.said)), False
         return None, False
 
@@ -262,14 +273,14 @@ Closing the app changes nothing for the run: it is a process of its own.
                 self.run_directory.name, self.seen.phase, self.seen.phase, findings=new
             )
 
-    def _key_of(self, binding: str) -> str:
-        """The key that stands for a binding now, as the footer shows it."""
-        for _, active, _, _ in self.active_bindings.values():
-            if active.id == binding:
-                return self.app.get_key_display(active)
-        return next(
-            (b.key for b in self.BINDINGS if isinstance(b, Binding) and b.id == binding), "?"
-        )
+    def _keys(self) -> dict[str, str]:
+        """What the line of trouble names, each with its key as the user has it."""
+        shown = {
+            active.id: self.app.get_key_display(active)
+            for _, active, _, _ in self.active_bindings.values()
+        }
+        names = ("resume", "log", "apply", "findings")
+        return {name: shown.get(f"training.{name}", "?") for name in names}
 
     # ---- samples
 

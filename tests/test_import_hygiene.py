@@ -51,3 +51,19 @@ def test_the_algorithm_loads_torch_alone() -> None:
 
 def test_the_engine_loads_no_screen() -> None:
     assert "textual" not in loaded_by("import ppo_tui.training.session")
+
+
+def test_no_screen_loads_the_engine_or_what_it_stands_on() -> None:
+    every = (
+        "import importlib, pkgutil, ppo_tui.screens as screens\n"
+        "for found in pkgutil.walk_packages(screens.__path__, 'ppo_tui.screens.'):\n"
+        "    importlib.import_module(found.name)"
+    )
+    loaded = loaded_by(every)
+    assert "textual" in loaded
+    assert loaded.isdisjoint({"torch", "transformers", "peft", "bitsandbytes"})
+
+
+def test_the_first_picture_needs_no_slow_library() -> None:
+    loaded = loaded_by("import ppo_tui.screens.app, ppo_tui.screens.runs")
+    assert loaded.isdisjoint({"numpy", "pydantic", "yaml", "psutil", "typer", "huggingface_hub"})

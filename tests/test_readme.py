@@ -31,6 +31,8 @@ def test_a_command_of_the_readme_is_understood(command: str) -> None:
     context = group.make_context("ppo-tui", words, resilient_parsing=False)
     while hasattr(group, "resolve_command"):
         rest = [*context._protected_args, *context.args]
+        if not rest:  # the app
+            return
         _, group, rest = group.resolve_command(context, rest)
         # Parses without running; a word or option that is not known raises.
         context = group.make_context(group.name or "", rest, parent=context)

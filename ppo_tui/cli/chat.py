@@ -32,6 +32,8 @@ ENDING_SECONDS = 10.0
 _WIDTH = 8
 _WHOM = ("both", "base", "tuned")
 
+NO_PROMPT = "There is no prompt on the standard input; pipe a text in, or give --prompt."
+
 
 def add_to(app: typer.Typer) -> None:
     """Put the command of this module into the program."""
@@ -67,19 +69,30 @@ def chat(
     A copy of the model is loaded beside the run, which may go on training. With `--json` the one
     prompt is that of `--prompt`, or all of stdin.
     """
-    from ppo_tui.conversation import Ask
+    from ppo_tui.conversation import HIGHEST_TEMPERATURE, MOST_SEED, MOST_TOKENS, Ask
     from ppo_tui.errors import PpoTuiError, UsageError
     from ppo_tui.runs.catalog import find_run
 
     if who not in _WHOM:
         raise UsageError(f"--who is {plain(who)!r}; it must be one of {', '.join(_WHOM)}.")
-    if temperature is not None and not temperature > 0:
-        raise UsageError(f"--temperature is {temperature:g}; it must be more than 0.")
+    if temperature is not None and not 0 < temperature <= HIGHEST_TEMPERATURE:
+        most = f"{HIGHEST_TEMPERATURE:g}"
+        raise UsageError(f"--temperature is {temperature:g}; it must be above 0, up to {most}.")
+    for option, number, most_of_it in (
+        ("--max-tokens", max_tokens, MOST_TOKENS),
+        ("--seed", seed, MOST_SEED),
+    ):
+        if number is not None and number > most_of_it:
+            raise UsageError(f"{option} is {number}; it can be {most_of_it} at most.")
+    if prompt is not None and not prompt.strip():
+        raise UsageError("--prompt is empty; give a text that is to be answered.")
     ask = Ask("", "", who, temperature, max_tokens, seed)  # type: ignore[arg-type]
     run = find_run(name)
     try:
         if as_json:
             text = sys.stdin.read() if prompt is None else prompt
+            if not text.strip():
+                raise UsageError(NO_PROMPT)
             code = _answer_once(run, step, replace(ask, prompt=text.removesuffix("\n")))
         else:
             code = _converse(run, step, ask, prompt)
@@ -225,6 +238,8 @@ class _Interrupts:
 
 def _converse(run: RunDirectory, step: int | None, ask: Ask, prompt: str | None) -> int:
     """Answer the one prompt, or those that are typed or piped in; the exit code."""
+    from ppo_tui.errors import UsageError
+
     typed = prompt is None and sys.stdin.isatty()
     with Conversation(run, step) as conversation:
         ready = conversation.wait_until_ready()
@@ -239,6 +254,8 @@ def _converse(run: RunDirectory, step: int | None, ask: Ask, prompt: str | None)
         answered = [
             _talk(conversation, replace(ask, prompt=text)) for text in prompts if text.strip()
         ]
+    if not (typed or answered):
+        raise UsageError(NO_PROMPT)
     return 0 if typed or all(answered) else 1
 
 

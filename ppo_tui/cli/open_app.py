@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ def open_app(run: RunDirectory | None = None, replay: float | None = None, note:
     if os.environ.get("SSH_CONNECTION"):
         # Textual's own 60 frames a second are more than a line wants to carry.
         os.environ.setdefault("TEXTUAL_FPS", _FRAMES_OVER_SSH)
+    # Nothing that is imported is ever garbage; the app turns the collector on when it stands.
+    gc.disable()
     from ppo_tui.screens.app import Opening, run_app
 
     return int(run_app(Opening(run, replay, note)))

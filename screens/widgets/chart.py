@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -24,7 +25,7 @@ from textual.widget import Widget
 from ppo_tui.text.figures import number
 from ppo_tui.text.plain import shortened
 
-from ..themes import SERIES
+from ..themes import SERIES, series_color
 from .plot import Curve, Plot, axis_label, cells_of, trend
 from .raster import (
     Floats,
@@ -39,6 +40,7 @@ _NARROW = 28
 _BLANK = 0x2800
 _RAW = len(SERIES)
 _POINTER = _RAW + 1
+_PLAIN = ""
 
 
 __all__ = ["Chart", "Curve", "Plot"]
@@ -64,19 +66,16 @@ one its smoothed course. The title row reads the newest values or, with the curs
         "chart--axis",
         "chart--raw",
         "chart--cursor",
-        *(f"chart--{style.variable}" for style in SERIES),
     }
 
     DEFAULT_CSS = """
     Chart { height: 1fr; width: 1fr; min-height: 3; }
     Chart > .chart--title { color: $foreground; text-style: bold; }
-    Chart > .chart--axis { color: $text-muted; }
+    Chart > .chart--axis { color: $foreground-muted; }
     Chart > .chart--raw { color: $foreground 35%; }
     Chart > .chart--cursor { color: $accent; }
     Chart:focus > .chart--title { text-style: bold reverse; }
-    """ + "\n".join(
-        f"    Chart > .chart--{style.variable} {{ color: ${style.variable}; }}" for style in SERIES
-    )
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "Read", id="chart.left", tooltip="Read an earlier step"),
@@ -111,6 +110,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         self._plot = plot
         self._logarithmic = plot.logarithmic
         self._strips: list[Strip] | None = None
+        self._styles_known: dict[str, Style] = {}
         self._extent = (0.0, 1.0)
 
     @property
@@ -132,7 +132,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
     def notify_style_update(self) -> None:
         """Another theme: the strips hold colours."""
         super().notify_style_update()
-        self._strips = None
+        self._restyle()
 
     def watch_window(self) -> None:
         """Draw another part."""
@@ -148,18 +148,18 @@ one its smoothed course. The title row reads the newest values or, with the curs
 
     def on_focus(self) -> None:
         """The title says who has the focus."""
-        self._strips = None
+        self._restyle()
 
     def on_blur(self) -> None:
         """The title says who has the focus."""
-        self._strips = None
+        self._restyle()
 
     def render_line(self, y: int) -> Strip:
         """A line of the chart."""
         width = self.size.width
         if self._strips is None or len(self._strips) != self.size.height:
             self._strips = self._draw(width, self.size.height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self._style(_PLAIN))
 
     # ---- keys and mouse
 
@@ -253,11 +253,27 @@ one its smoothed course. The title row reads the newest values or, with the curs
             strips.append(self._axis(width))
         return strips
 
+    def _restyle(self) -> None:
+        self._styles_known.clear()
+        self._strips = None
+
     def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name)
+        """A style of the sheet; looked up once, as it costs more than drawing what it colours."""
+        style = self._styles_known.get(name)
+        if style is None:
+            style = self.get_component_rich_style(name) if name else self.rich_style
+            self._styles_known[name] = style
+        return style
 
     def _series_style(self, color: int) -> Style:
-        return self._style(f"chart--{SERIES[color % len(SERIES)].variable}")
+        """A curve's colour, from the theme: a component class each would slow every restyling."""
+        variable = SERIES[color % len(SERIES)].variable
+        style = self._styles_known.get(variable)
+        if style is None:
+            shade = Color.parse(series_color(self.app, variable))
+            style = self._style(_PLAIN) + Style(color=shade.rich_color)
+            self._styles_known[variable] = style
+        return style
 
     def _title(self, curves: Sequence[Curve], width: int) -> Strip:
         """The title, and each curve's value as far as there is room; names go before values."""
@@ -276,7 +292,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         while legend and sum(cells_of(entry) for entry in legend) > room:
             legend.pop()
         middle = [segment for entry in legend for segment in entry]
-        return Strip([*head, *middle, *tail]).adjust_cell_length(width, self.rich_style)
+        return Strip([*head, *middle, *tail]).adjust_cell_length(width, self._style(_PLAIN))
 
     def _entry(self, curve: Curve, single: bool, longest: int) -> list[Segment]:
         """A curve's sign, its name in at most so many cells, and its value."""
@@ -307,7 +323,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         gutter = self._gutter()
         columns = width - gutter
         if columns < 1:
-            return [Strip.blank(width, self.rich_style)] * rows
+            return [Strip.blank(width, self._style(_PLAIN))] * rows
         start, end = self._extent
         drawn = [self._ranges(curve, start, end, 2 * columns) for curve in curves]
         log = self._logarithmic
@@ -329,7 +345,7 @@ one its smoothed course. The title row reads the newest values or, with the curs
         styles = [self._series_style(index) for index in range(len(SERIES))]
         styles.append(self._style("chart--raw"))
         axis, pointer = self._style("chart--axis"), self._style("chart--cursor")
-        plain = self.rich_style
+        plain = self._style(_PLAIN)
         strips = []
         for row in range(rows):
             segments = [Segment(labels[row], axis)] if gutter else []
@@ -407,12 +423,12 @@ one its smoothed course. The title row reads the newest values or, with the curs
         room = width - gutter - len(left) - len(right)
         line = f"{'':<{gutter}}{left}{'':<{max(1, room)}}{right}"
         return Strip([Segment(line[:width], self._style("chart--axis"))]).adjust_cell_length(
-            width, self.rich_style
+            width, self._style(_PLAIN)
         )
 
     def _nothing(self, width: int, rows: int) -> list[Strip]:
         words = "no positive value" if self._logarithmic else "no values yet"
-        strips = [Strip.blank(width, self.rich_style)] * rows
+        strips = [Strip.blank(width, self._style(_PLAIN))] * rows
         middle = Segment(words[:width].center(width), self._style("chart--axis"))
         strips[rows // 2] = Strip([middle], width)
         return strips

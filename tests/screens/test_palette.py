@@ -87,7 +87,8 @@ async def test_what_keys_do_is_listed_from_near_to_far() -> None:
     assert "Prune: Cut [dry] twigs off | key f5" in lines
     assert "Water: Give every plant water | key w" in lines
     assert "Help: Explain what is in focus, and list the keys | key ?" in lines
-    assert "Open settings | Theme, refresh rate, bell, keys, folders" in lines
+    assert "Settings: Theme, refresh rate, bell, keys, folders | key f9" in lines
+    assert "Open new run | Choose a model and a preset, and start" in lines
 
 
 async def test_every_binding_of_the_screen_and_the_app_that_can_act_is_there() -> None:

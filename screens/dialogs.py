@@ -48,9 +48,11 @@ class Confirm(ModalScreen[bool]):
         HELP_KEY,
         Binding("y", "answer(True)", "Yes", id="dialog.yes", tooltip="Do it"),
         Binding("n", "answer(False)", "No", id="dialog.no", tooltip="Leave it as it is"),
-        Binding("left", "app.focus_previous", "Other", id="dialog.left", show=False),
-        Binding("right", "app.focus_next", "Other", id="dialog.right", show=False),
-    ]
+        Binding("left", "app.focus_previous", "Other", id="dialog.left", show=False,
+                tooltip="Go to the other answer"),
+        Binding("right", "app.focus_next", "Other", id="dialog.right", show=False,
+                tooltip="Go to the other answer"),
+    ]  # fmt: skip
 
     def __init__(
         self,

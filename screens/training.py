@@ -22,7 +22,7 @@ from ppo_tui.runs.diagnosis import Finding
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.launch import last_launch
 from ppo_tui.runs.records import Sample
-from ppo_tui.runs.samples import SampleBook
+from ppo_tui.runs.samples import Order, Ranking, SampleBook
 from ppo_tui.runs.state import Observed
 
 from .feed import FeedPulse, RunSource, Source, Subscription
@@ -76,6 +76,8 @@ Closing the app changes nothing for the run: it is a process of its own.
                 tooltip="Go to what the model writes"),
         Binding("3", "pane('answers')", "Answers", id="training.answers",
                 tooltip="Go to the same prompts answered by base and now"),
+        Binding("w", "scope", "Whole run", id="training.scope", show=False,
+                tooltip="Show the best, worst or longest samples of the whole run, or one step's"),
         Binding("m", "smoothing", "Smooth", id="training.smoothing",
                 tooltip="Smooth the curves more, or not at all"),
         Binding("v", "panels", "Panels", id="training.panels",
@@ -93,6 +95,13 @@ Closing the app changes nothing for the run: it is a process of its own.
             super().__init__()
             self.step = step
             self.samples = samples
+
+    class RankingRead(Message):
+        """The best, worst or longest samples of the run, found by a thread."""
+
+        def __init__(self, ranking: Ranking) -> None:
+            super().__init__()
+            self.ranking = ranking
 
     class ConfigRead(Message):
         """The run's configuration and the memory it may use, read by a thread."""
@@ -113,6 +122,7 @@ Closing the app changes nothing for the run: it is a process of its own.
         self._problem = ""
         self._told: set[str] = set()
         self._samples_of = 0
+        self._whole_run = False
         self._cursor: int | None = None
         self._data_dirty = False
         self._drawn = -CURVES_SECONDS
@@ -288,9 +298,42 @@ Closing the app changes nothing for the run: it is a process of its own.
         return self._replay.step if self._replay is not None else self.story.history.last_step
 
     def _show_samples(self, step: int) -> None:
-        if step and step != self._samples_of:
+        if step and step != self._samples_of and not self._whole_run:
             self._samples_of = step
             self._read_samples(step)
+
+    def action_scope(self) -> None:
+        """Show the samples of the whole run in their order, or those of a step again."""
+        self._whole_run = not self._whole_run
+        samples = self.query_one(SampleList)
+        if self._whole_run and samples.order == "newest":
+            samples.set_order("best")
+        self._rank_or_read()
+
+    @on(SampleList.Ordered)
+    def _rank_or_read(self) -> None:
+        order = self.query_one(SampleList).order
+        if self._whole_run and order != "newest":
+            self._samples_of = 0
+            self._read_ranking(order)
+        else:
+            self._whole_run = False
+            self._show_samples(self._newest_step() if self._cursor is None else self._cursor)
+
+    @work(thread=True, exclusive=True, group="samples", exit_on_error=False)
+    def _read_ranking(self, order: Order) -> None:
+        try:
+            ranking = self._book.ranked(order)
+        except OSError:  # the run is being deleted; the feed says so
+            return
+        self.post_message(self.RankingRead(ranking))
+
+    def on_training_screen_ranking_read(self, event: RankingRead) -> None:
+        """Show the ranking, unless a step is looked at by now."""
+        if self._whole_run:
+            share = event.ranking.share
+            note = "whole run" if share >= 1 else f"{100 * share:.0f} % of run"
+            self.query_one(SampleList).show(event.ranking.samples, None, note)
 
     @work(thread=True, exclusive=True, group="samples", exit_on_error=False)
     def _read_samples(self, step: int) -> None:

@@ -483,6 +483,23 @@ async def test_a_sample_is_opened(make_run: MakeRun) -> None:
         assert isinstance(app.screen, TrainingScreen)
 
 
+async def test_the_best_samples_of_the_whole_run(make_run: MakeRun) -> None:
+    app = app_on(make_run())
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await read(app, pilot, 30)
+        await pilot.press("w")
+        samples = screen.query_one(SampleList)
+        await until(pilot, lambda: len(samples.samples) == 50, "the ranking is shown")
+        assert "best first · whole run" in screen_text(app)
+        assert {sample.score for sample in samples.samples} == {0.9}
+        assert len({sample.step for sample in samples.samples}) > 10
+        await pilot.press("2", "r")
+        await until(pilot, lambda: samples.samples[0].score == -0.3, "the worst come first")
+        await pilot.press("w")
+        await until(pilot, lambda: len(samples.samples) == 4, "the newest step again")
+        assert "Samples of step 30" in screen_text(app)
+
+
 @pytest.mark.parametrize(
     ("key", "screen"),
     [("t", "PlaygroundScreen"), ("e", "ExportScreen"), ("o", "LogScreen"), ("n", "NewRunScreen")],

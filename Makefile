@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-ui \
-	goldens picture clean
+	goldens docs picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-ui: $(VENV)/.installed-dev ## What the app costs: lag, CPU, memory, start;
 
 goldens: $(VENV)/.installed-dev ## Write the screens' plain-text goldens anew; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/screens $(ARGS)
+
+docs: $(VENV)/.installed-dev ## Write docs/metrics.md anew, from the app's glossary
+	$(BIN)/python -m tools.metrics_page
 
 picture: $(VENV)/.installed-dev ## Make the picture in the README from the real app
 	$(BIN)/python -m tools.picture

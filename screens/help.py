@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import cleandoc
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual import on
 from textual.app import ComposeResult
@@ -59,6 +59,14 @@ class KeyGroup:
     lines: tuple[HelpLine, ...]
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """A widget whose help depends on what it shows now."""
+
+    def explain(self) -> str:
+        """Its help, as Markdown."""
+
+
 def help_of(screen: Screen[Any], focused: Widget | None) -> tuple[str, ...]:
     """The help of the focused widget, or of the nearest around it that has some; then the screen's.
 
@@ -69,6 +77,9 @@ def help_of(screen: Screen[Any], focused: Widget | None) -> tuple[str, ...]:
     around = focused.ancestors_with_self if focused is not None else []
     for node in around:
         if node is screen:
+            break
+        if isinstance(node, Explaining):
+            texts.append(cleandoc(node.explain()))
             break
         if isinstance(node, Widget) and node.HELP:
             texts.append(cleandoc(node.HELP))

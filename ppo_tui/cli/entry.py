@@ -79,7 +79,7 @@ def _is_run(text: str) -> bool:
         find_run(text)
     except PpoTuiError as error:
         # A path, or a beginning of several names, is meant as a run; the error says the rest.
-        return os.sep in text or error.code == "run.ambiguous"
+        return text == "last" or os.sep in text or error.code == "run.ambiguous"
     return True
 
 

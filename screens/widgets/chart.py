@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from inspect import cleandoc
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ppo_tui.text.figures import number
+from ppo_tui.text.metrics import explain
 from ppo_tui.text.plain import shortened
 
 from ..themes import SERIES, series_color
@@ -123,6 +125,16 @@ one its smoothed course. The title row reads the newest values or, with the curs
         self._plot = plot
         self._logarithmic = plot.logarithmic
         self.redraw()
+
+    def explain(self) -> str:
+        """What a chart is, and what the numbers of this one mean."""
+        parts = [cleandoc(self.HELP)]
+        for name in self._plot.metrics():
+            about = explain(name)
+            if about is not None:
+                parts.append(f"**{about.title}** (`{name}`): {about.words}")
+                parts.append(f"*When all is well:* {about.healthy}")
+        return "\n\n".join(parts)
 
     def redraw(self) -> None:
         """The data changed; it is drawn when it is next looked at."""

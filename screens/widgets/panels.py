@@ -97,7 +97,7 @@ def plot_of(panel: Panel, story: RunStory, weight: Callable[[], float]) -> Plot:
             made.append(Curve(label, x, y, smooth, color))
         return made
 
-    return Plot(panel.title, curves)
+    return Plot(panel.title, curves, metrics=lambda: [name for name, _ in metrics_of(panel, story)])
 
 
 class PanelGrid(VerticalScroll, can_focus=False):

@@ -33,11 +33,19 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What a chart shows: its title and its curves, read anew each time it is drawn."""
+    """What a chart shows: its title and its curves, read anew each time it is drawn.
+
+    Attributes:
+        title: What stands over it.
+        curves: Gives the curves as they are now.
+        logarithmic: Whether its axis is logarithmic at first.
+        metrics: Gives the names of the metrics that it shows, for its help.
+    """
 
     title: str
     curves: Callable[[], Sequence[Curve]]
     logarithmic: bool = False
+    metrics: Callable[[], Sequence[str]] = tuple
 
 
 def cells_of(entry: Sequence[Segment]) -> int:

@@ -63,3 +63,9 @@ def test_the_beginning_of_several_names_is_not_guessed(here, run: RunDirectory) 
 
 def test_a_pipe_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert not has_terminal()
+
+
+def test_the_last_run_is_asked_for_before_there_is_one(here) -> None:
+    said = here("last")
+    assert said.code == 1
+    assert "there is no run yet" in said.err

@@ -430,6 +430,21 @@ async def test_a_chart_is_enlarged(make_run: MakeRun, size: tuple[int, int]) -> 
         check_golden(app, "training-enlarged")
 
 
+async def test_help_explains_the_numbers_of_the_chart_in_focus(make_run: MakeRun) -> None:
+    app = app_on(make_run())
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await read(app, pilot, 30)
+        await pilot.press("tab")
+        chart = screen.focused
+        assert isinstance(chart, Chart)
+        words = chart.explain()
+        assert "**KL to the base** (`kl/ref`): How far the policy has moved" in words
+        assert "*When all is well:*" in words
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert "How far the policy has moved from the base model" in screen_text(app)
+
+
 async def test_arrows_go_from_chart_to_chart(make_run: MakeRun) -> None:
     app = app_on(make_run())
     async with app.run_test(size=(80, 24)) as pilot:

@@ -48,3 +48,9 @@ def test_the_score_is_no_reward_term() -> None:
 
 def test_an_unknown_number_has_no_explanation() -> None:
     assert explain("weather/wind") is None
+
+
+def test_the_page_of_the_docs_says_the_same() -> None:
+    from tools.metrics_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page()

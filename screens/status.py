@@ -62,14 +62,17 @@ def status_of(
     step, total = _steps(seen, story)
     state = Content.styled(phase_words(seen.phase), f"bold {_STYLES.get(seen.phase, '')}".strip())
     parts: list[tuple[int, Content]] = [(0, state)]
-    share = f" {100 * min(step, total) // total}%" if total else ""
-    parts.append((0, Content(f"step {step}/{total or '?'}{share}")))
+    done = f" {100 * min(step, total) // total}%" if total else ""
+    parts.append((0, Content(f"step {step}/{total or '?'}{done}")))
     if seen.alive and (left := story.seconds_left(total)) is not None:
         parts.append((1, Content(f"{duration(left)} left")))
     if metrics:
         parts.append((1, Content(f"reward {number(metrics.get('reward/score'))}")))
         parts.append((3, Content(f"KL {number(metrics.get('kl/ref'))}")))
         parts.append((2, Content(f"{number(metrics.get('memory/peak_gib'))} GiB")))
+    share = story.share_of_optimum
+    if share is not None:
+        parts.append((2, Content(f"{100 * share:.0f}% of the optimum")))
     if replay is not None:
         parts.insert(1, (0, Content.styled(f"replay {replay:g}×", "bold")))
     if asked:

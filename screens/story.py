@@ -150,6 +150,12 @@ class RunStory:
         return tuple(sorted((*seen, *own), key=lambda finding: finding.level != "error"))
 
     @property
+    def share_of_optimum(self) -> float | None:
+        """What the last evaluation found the run to have reached; None if there was none."""
+        found = self.evaluation.metrics.get("eval/share_of_optimum") if self.evaluation else None
+        return found if found is not None and math.isfinite(found) else None
+
+    @property
     def seconds_per_step(self) -> float | None:
         """The median duration of the last steps of this session; None before its second step.
 

@@ -7,7 +7,7 @@ import pytest
 from ppo_tui.runs.diagnosis import Change, Finding
 from ppo_tui.runs.history import Batch, block_of
 from ppo_tui.runs.phase import Phase
-from ppo_tui.runs.records import ErrorInfo, RunState
+from ppo_tui.runs.records import ErrorInfo, RunState, eval_event
 from ppo_tui.runs.state import Observed
 from ppo_tui.screens.status import finding_line, phase_words, status_of, trouble_of
 from ppo_tui.screens.story import RunStory
@@ -80,6 +80,17 @@ def test_a_run_that_ended_has_no_time_left() -> None:
     line = status_of("demo", seen(Phase.FINISHED, 36, alive=False), story_of(36), 118).plain
     assert "✓ finished" in line
     assert "left" not in line
+
+
+def test_an_evaluated_run_says_what_share_of_the_optimum_it_has_reached() -> None:
+    story = story_of(36)
+    found = eval_event(36, {"eval/share_of_optimum": 0.954})
+    story.take(Batch(block_of([]), (found,)))
+    line = status_of("demo", seen(Phase.FINISHED, 36, alive=False), story, 118).plain
+    assert line.endswith("95% of the optimum")
+    story.take(Batch(block_of([]), (eval_event(36, {"eval/share_of_optimum": None}),)))
+    line = status_of("demo", seen(Phase.FINISHED, 36, alive=False), story, 118).plain
+    assert "optimum" not in line
 
 
 def test_a_replay_says_that_it_is_one() -> None:

@@ -35,7 +35,9 @@ def main() -> None:
 
     run = RunDirectory.open(Path(sys.argv[3])) if len(sys.argv) > 3 else None
     replay = float(sys.argv[4]) if len(sys.argv) > 4 else None
-    app = PpoTuiApp(Opening(run, replay))
+    # From the list of runs, as by its Enter key, or as the first screen of the process.
+    from_list = bool(os.environ.get("PROBE_FROM_LIST"))
+    app = PpoTuiApp(Opening(None if from_list else run, replay))
     lags: list[float] = []
     memory: list[float] = []
     cpu: list[tuple[float, float]] = []
@@ -47,6 +49,11 @@ def main() -> None:
         return int(story.history.series("reward/score")[0][-1]) if _has_steps(story) else 0
 
     async def probe() -> None:
+        nonlocal began
+        if from_list and run is not None:
+            await asyncio.sleep(2.0)
+            began = time.time()
+            app.call_later(app.open_run, run)
         # What comes before the first picture is the start, which is measured on its own.
         while run is not None and not newest():
             await asyncio.sleep(BEAT)

@@ -23,6 +23,8 @@ Who = Literal["base", "tuned"]
 Whom = Literal["both", "base", "tuned"]
 
 MOST_SEED = 2**63 - 1
+MOST_TOKENS = 1_000_000
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e3
 
 LONGEST_LINE = 1 << 24
 """Bytes of the longest message; an `asyncio` reader has to be told."""
@@ -255,8 +257,8 @@ def _ask(record: Mapping[str, Any]) -> Ask:
     if ask.who not in get_args(Whom):
         raise ValueError(f"who is {ask.who!r}; it must be one of {', '.join(get_args(Whom))}")
     for name, value, least, most in (
-        ("temperature", ask.temperature, 1e-6, 1e3),
-        ("max_tokens", ask.max_tokens, 1, 1_000_000),
+        ("temperature", ask.temperature, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+        ("max_tokens", ask.max_tokens, 1, MOST_TOKENS),
         ("seed", ask.seed, 0, MOST_SEED),
     ):
         if value is None:

@@ -77,7 +77,6 @@ class PpoTuiApp(App[None]):
             "Help",
             id="app.help",
             tooltip="Explain what is in focus, and list the keys",
-            key_display="?",
         ),
         Binding(
             "ctrl+p",

@@ -8,7 +8,7 @@ from textual import getters
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -89,6 +89,19 @@ class PpoScreen(Screen[ResultType]):
     def status(self) -> StatusLine:
         """The first line."""
         return self.query_one(StatusLine)
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether it can be seen: it stands in front, or only questions stand before it.
+
+        Textual's `is_current` counts the screen behind the front one in any case.
+        """
+        for screen in reversed(self.app.screen_stack):
+            if screen is self:
+                return True
+            if not isinstance(screen, ModalScreen):
+                return False
+        return False
 
     def action_leave(self) -> None:
         """Go back; from the first screen to the list of runs, and `escape` never quits."""

@@ -30,7 +30,7 @@ from .base import PpoScreen
 from .curves import RunCurves
 from .dialogs import Choose
 from .feed import FeedPulse, RunSource, Subscription
-from .literal import literal
+from .literal import literal, update_changed
 from .status import phase_words
 from .themes import SERIES
 from .widgets.chart import Chart, Curve, Plot
@@ -66,7 +66,7 @@ class CompareScreen(PpoScreen[None]):
 # Compare
 
 Two to eight runs on one chart. Each has a number and a line of its own; the lines above the lower
-part say which is which, with the value at the cursor, or else the newest.
+part say which is which, with the value at the cursor, or else the newest, as it was measured.
 
 `m` chooses the metric, `n` and `b` take the next one and the one before. `t` puts time instead of
 steps on the axis: the time at work, pauses left out. `f` smooths the curves, or no longer. In the
@@ -215,7 +215,7 @@ Below: `1` the settings that differ, `2` the numbers of the last step and of the
     @on(Failed)
     def _failed(self, message: Failed) -> None:
         self._comparing = False
-        _update(self.query_one("#part", Static), literal(f"✗ {message.error.message}"))
+        update_changed(self.query_one("#part", Static), literal(f"✗ {message.error.message}"))
 
     # ---- the chart
 
@@ -265,7 +265,7 @@ Below: `1` the settings that differ, `2` the numbers of the last step and of the
         """Which line is which run, its state, and its value at the cursor or the newest."""
         brief = len(self._runs) > _MANY and self.size.height < _TALL
         entries = [self._entry(index, brief=brief) for index in range(len(self._runs))]
-        _update(self.query_one("#legend", Static), in_columns(entries, self.size.width - 2))
+        update_changed(self.query_one("#legend", Static), in_columns(entries, self.size.width - 2))
 
     def _entry(self, index: int, *, brief: bool) -> Content:
         name, curves, line = self._names[index], self._curves[index], SERIES[index % len(SERIES)]
@@ -361,7 +361,7 @@ Below: `1` the settings that differ, `2` the numbers of the last step and of the
                 zip(PARTS, titles, counts, strict=True), start=1
             )
         ]
-        _update(self.query_one("#parts", Static), Content(" ").join(tabs))
+        update_changed(self.query_one("#parts", Static), Content(" ").join(tabs))
         if compared is None:
             return
         width = max(20, self.size.width - 4)
@@ -398,10 +398,3 @@ def in_columns(entries: Sequence[Content], width: int) -> Content:
         row = entries[start : start + columns]
         lines.append(Content("").join(e.pad_right(longest - e.cell_length) for e in row))
     return Content("\n").join(lines)
-
-
-def _update(widget: Static, content: Content) -> None:
-    """Show something else; nothing is painted if it is the same."""
-    known = widget.content
-    if not isinstance(known, Content) or known != content or known.spans != content.spans:
-        widget.update(content)

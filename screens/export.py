@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import getters, on, work
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+from textual.worker import get_current_worker
 
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.export.adapter import Exported, export_adapter, suggested_folder
@@ -20,8 +21,12 @@ from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.text.figures import size
 
 from .base import _app_type
+from .dialogs import HELP_KEY
 from .literal import literal
 from .widgets.plain_input import PlainInput
+
+if TYPE_CHECKING:
+    from .app import PpoTuiApp
 
 _ASKING = "enter: export   escape: close"
 _DONE = "c: copy the code   p: copy the path   escape: close"
@@ -45,6 +50,7 @@ class ExportScreen(ModalScreen[None]):
     started.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        HELP_KEY,
         Binding("escape", "close", "Close", id="export.close", tooltip="Go back to the screen"),
         Binding("c", "copy_code", "Copy code", id="export.code", tooltip="Copy how to load it"),
         Binding("p", "copy_path", "Copy path", id="export.path", tooltip="Copy the folder's path"),
@@ -80,21 +86,27 @@ class ExportScreen(ModalScreen[None]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        if self._working or self._exported is not None or not event.value.strip():
+        if self._working or self._exported is not None:
+            return
+        if not event.value.strip():
+            self._tell(Content("Name a folder that does not exist yet, or an empty one."))
             return
         self._working = True
         self._tell(Content("Copying …"))
-        self._export(Path(event.value.strip()))
+        self._export(Path(event.value.strip()), self.app)
 
     @work(thread=True, group="export", exit_on_error=False)
-    def _export(self, folder: Path) -> None:
+    def _export(self, folder: Path, app: PpoTuiApp) -> None:
         try:
             result: Exported | PpoTuiError = export_adapter(self._run, folder)
         except PpoTuiError as error:
             result = error
         except ValueError as error:  # a NUL in the path
             result = PpoTuiError(f"That cannot be a folder: {error}.")
-        self.post_message(self.Ended(result))
+        if get_current_worker().is_cancelled:  # the dialog was closed meanwhile
+            app.call_later(_tell_elsewhere, app, result)
+        else:
+            self.post_message(self.Ended(result))
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:
@@ -150,5 +162,13 @@ class ExportScreen(ModalScreen[None]):
         self.app.tell("Copied, where the terminal allows it.")
 
     def action_close(self) -> None:
-        """Go back; an export that is under way is finished all the same."""
+        """Go back; an export that is under way goes on, and tells how it ended."""
         self.dismiss(None)
+
+
+def _tell_elsewhere(app: PpoTuiApp, result: Exported | PpoTuiError) -> None:
+    """Say how an export ended whose dialog is gone."""
+    if isinstance(result, PpoTuiError):
+        app.show_error(result)
+    else:
+        app.tell(f"The adapter after step {result.step} is in {result.folder}.")

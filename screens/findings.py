@@ -11,16 +11,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, SelectionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
-from textual.widgets.selection_list import Selection
 
 from ppo_tui.runs.diagnosis import Finding
 
 from .dialogs import HELP_KEY
 from .literal import literal
 from .status import change_words
-from .widgets.panels import PANELS
+from .widgets.panels import PANELS, Panel
 
 
 class FindingsScreen(ModalScreen["Finding | None"]):
@@ -45,7 +44,9 @@ class FindingsScreen(ModalScreen["Finding | None"]):
             if not self._findings:
                 yield Static("Nothing is wrong that could be noticed.", classes="detail")
             yield OptionList(*(Option(_paragraph(finding)) for finding in self._findings))
-            yield Static("enter: apply the change   escape: back", classes="keys")
+            applies = any(finding.change is not None for finding in self._findings)
+            words = "enter: apply the change   escape: back" if applies else "escape: back"
+            yield Static(words, classes="keys")
 
     def on_mount(self) -> None:
         """The first finding is highlighted."""
@@ -94,32 +95,41 @@ class PanelsScreen(ModalScreen["tuple[str, ...] | None"]):
 
     def __init__(self, shown: Sequence[str]) -> None:
         super().__init__()
-        self._shown = set(shown)
+        self._chosen = set(shown)
 
     def compose(self) -> ComposeResult:
         """All panels, the shown ones marked."""
         with Vertical(classes="dialog"):
             yield Static(Content.styled("Charts", "bold"), classes="question")
-            yield SelectionList[str](
-                *(
-                    Selection(Content(panel.title), panel.key, panel.key in self._shown)
-                    for panel in PANELS
-                )
-            )
+            yield OptionList(*(Option(self._marked(panel)) for panel in PANELS))
             yield Static("space: choose   enter: show them   escape: leave it", classes="keys")
 
     def on_mount(self) -> None:
         """Put the focus into the list."""
-        self.query_one(SelectionList).focus()
+        choices = self.query_one(OptionList)
+        choices.highlighted = 0
+        choices.focus()
+
+    def _marked(self, panel: Panel) -> Content:
+        # Textual's own list of choices tells them apart by colour alone.
+        return Content(f"[{'x' if panel.key in self._chosen else ' '}] {panel.title}")
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.action_choose()
 
     def action_choose(self) -> None:
         """Choose the highlighted panel, or leave it out."""
-        self.query_one(SelectionList).action_select()
+        choices = self.query_one(OptionList)
+        row = choices.highlighted
+        if row is not None:
+            panel = PANELS[row]
+            self._chosen ^= {panel.key}
+            choices.replace_option_prompt_at_index(row, self._marked(panel))
 
     def action_take(self) -> None:
         """Take the choice; at least one chart is shown."""
-        chosen = set(self.query_one(SelectionList).selected)
-        keys = tuple(panel.key for panel in PANELS if panel.key in chosen)
+        keys = tuple(panel.key for panel in PANELS if panel.key in self._chosen)
         self.dismiss(keys or None)
 
     def action_close(self) -> None:

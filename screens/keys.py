@@ -51,9 +51,16 @@ TAKEN: Final[Mapping[str, str]] = {
 AREAS: Final[Mapping[str, str]] = {
     "app": "Everywhere",
     "dialog": "Questions",
-    "doctor": "Doctor",
-    "help": "Help",
-    "settings": "Settings",
+    "find": "Search field",
+    "findings": "Health",
+    "form": "Settings of a new run",
+    "model": "Base models",
+    "new": "New run",
+    "panel_choice": "Choice of charts",
+    "panels": "Charts",
+    "preset": "Presets",
+    "prompt": "Prompt of the playground",
+    "text": "New run as text",
 }
 """What the areas of the ids are called where the word itself will not do."""
 

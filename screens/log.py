@@ -72,7 +72,7 @@ class LogScreen(PpoScreen[None]):
         super().__init__()
         self._run = run
         self._tail = LogTail(run.log_path, clean=_harmless)
-        self._text = LogText()
+        self._text: LogText | None = None
         self._problem = ""
         self._looking = False
 
@@ -113,7 +113,7 @@ class LogScreen(PpoScreen[None]):
 
     @on(Grown)
     def _grown(self, event: Grown) -> None:
-        if (event.text, event.problem) == (self._text, self._problem) and self._text.lines:
+        if (event.text, event.problem) == (self._text, self._problem):
             return
         self._text, self._problem = event.text, event.problem
         view = self.query_one(LogView)

@@ -18,10 +18,10 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from .base import PpoScreen
 from .dialogs import Confirm
 from .literal import literal
 from .preset_name import ask_for_preset_name
+from .run_deeds import RunDeeds
 from .widgets.config_form import ConfigForm
 from .widgets.memory_panel import MemoryPanel
 from .widgets.model_picker import ModelPicker
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ppo_tui.runs.directory import RunDirectory
 
 
-class NewRunScreen(PpoScreen[None]):
+class NewRunScreen(RunDeeds):
     """The form of a new run.
 
     Args:
@@ -90,20 +90,6 @@ command and as YAML. **s** keeps the settings as a preset of your own.
             self.bases = bases
             self.take = take
 
-    class _Started(Message):
-        """The run was made and its worker started."""
-
-        def __init__(self, run: RunDirectory) -> None:
-            super().__init__()
-            self.run = run
-
-    class _Failed(Message):
-        """Something could not be done; the sentence says what."""
-
-        def __init__(self, error: PpoTuiError) -> None:
-            super().__init__()
-            self.error = error
-
     class _Saved(Message):
         """The preset was written."""
 
@@ -113,13 +99,12 @@ command and as YAML. **s** keeps the settings as a preset of your own.
             self.path = path
 
     def __init__(self, start: ResolvedConfig | None = None, note: str = "") -> None:
-        super().__init__(classes="-preset")
+        super().__init__()
         self._start = start
         self._note = note
         self._bases: list[Base] = []
         self._base = ""
         self._draft: Draft | None = None
-        self._busy = False
         self._complaint = ""
 
     def compose_body(self) -> ComposeResult:
@@ -193,6 +178,18 @@ command and as YAML. **s** keeps the settings as a preset of your own.
         self.query_one(PresetPicker).show(self._bases, self._base)
         self.query_one(ModelPicker).show(draft.value("model.name"), draft.value("model.revision"))
         self.query_one(ConfigForm).show(draft)
+        self._tell_status(draft)
+        problem, _ = draft.problem()
+        self._complain(problem)
+        if problem:
+            self.query_one(MemoryPanel).wait("the plan waits until the settings go together")
+        else:
+            self.query_one(MemoryPanel).plan_run(draft.resolved().config)
+
+    def _tell_status(self, draft: Draft) -> None:
+        if self.busy:
+            self.status.show(Content(self.busy))
+            return
         count = len(draft.changes)
         changed = f" · {count} change{'s' if count > 1 else ''} of yours" if count else ""
         kept = ", kept whichever preset you take" if count else ""
@@ -201,12 +198,6 @@ command and as YAML. **s** keeps the settings as a preset of your own.
                 ("New run", "bold"), " from ", literal(self._base), changed, (kept, "dim")
             )
         )
-        problem, _ = draft.problem()
-        self._complain(problem)
-        if problem:
-            self.query_one(MemoryPanel).wait("the plan waits until the settings go together")
-        else:
-            self.query_one(MemoryPanel).plan_run(draft.resolved().config)
 
     def _complain(self, words: str) -> None:
         if words != self._complaint:
@@ -245,12 +236,16 @@ command and as YAML. **s** keeps the settings as a preset of your own.
 
     @on(ConfigForm.Changed)
     def _setting_changed(self, event: ConfigForm.Changed) -> None:
-        if event.key == "model.name" and self._draft is not None:
+        self._take(event.key, event.value)
+
+    def _take(self, key: str, value: object) -> None:
+        """Take what was typed or chosen for a setting."""
+        if key == "model.name" and self._draft is not None and self._draft.value(key) != value:
             # A revision is one of a certain model; it means nothing for another.
             base = self._draft.base.config.model
-            revision = base.revision if event.value == base.name else None
+            revision = base.revision if value == base.name else None
             self._draft = self._draft.with_value("model.revision", revision)
-        self._change(event.key, event.value)
+        self._change(key, value)
 
     @on(Steps.Wanted)
     def _pane_wanted(self, event: Steps.Wanted) -> None:
@@ -319,7 +314,7 @@ command and as YAML. **s** keeps the settings as a preset of your own.
         try:
             path = save_preset(name, resolved, overwrite=overwrite)
         except PpoTuiError as error:
-            self.post_message(self._Failed(error))
+            self.app.call_later(self.refused, error)
         else:
             self.post_message(self._Saved(name, shown(path)))
 
@@ -372,6 +367,13 @@ command and as YAML. **s** keeps the settings as a preset of your own.
 
         if self._draft is None:
             return None
+        typed = self.query_one(ConfigForm).typed()
+        if typed is not None:
+            key, checked = typed
+            if checked.error:
+                self.app.tell(f"What is typed for {key} is not valid yet.", severity="warning")
+                return None
+            self._take(key, checked.value)
         try:
             return self._draft.resolved()
         except ConfigError as error:
@@ -387,7 +389,7 @@ command and as YAML. **s** keeps the settings as a preset of your own.
     def action_start(self) -> None:
         """Check the settings, ask about what is risky, then start."""
         resolved = self._valid()
-        if resolved is None or self._busy:
+        if resolved is None or self.busy:
             return
         risks = self._risks(resolved.config)
         if not risks:
@@ -410,38 +412,29 @@ command and as YAML. **s** keeps the settings as a preset of your own.
         return risks
 
     def _begin(self, resolved: ResolvedConfig) -> None:
-        self._busy = True
         self._complain("")
-        self.status.show(Content("New run: checking model, prompts and reward …"))
-        self._make(resolved, self._draft.source if self._draft is not None else None)
+        source = self._draft.source if self._draft is not None else None
+        self.start_run(resolved, source, "New run: checking model, prompts and reward …")
 
-    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
-    def _make(self, resolved: ResolvedConfig, source: str | None) -> None:
-        from ppo_tui.errors import PpoTuiError
-        from ppo_tui.prepare.new_run import make_run, start
-        from ppo_tui.runs.launch import let_go
+    def show_busy(self) -> None:
+        """Say what is being done."""
+        if self._draft is not None:
+            self._tell_status(self._draft)
 
-        try:
-            new = make_run(resolved, source, None)
-            let_go(start(new))
-        except PpoTuiError as error:
-            self.post_message(self._Failed(error))
-        else:
-            self.post_message(self._Started(new.run))
-
-    @on(_Started)
-    def _started(self, event: _Started) -> None:
-        self._busy = False
+    def opens(self, run: RunDirectory) -> None:
+        """Give way to the run."""
         app = self.app
-        if self.is_current:  # else a dialog stands in front of it
+        if app.screen is self:  # else a dialog stands in front of it
             app.pop_screen()
-        app.open_run(event.run)
+        app.open_run(run)
 
-    @on(_Failed)
-    def _failed(self, event: _Failed) -> None:
-        self._busy = False
+    def refused(self, error: PpoTuiError) -> None:
+        """Say why not beside the setting that it is about."""
+        if not self.standing:
+            super().refused(error)
+            return
         self._show_draft()
-        area = event.error.code.partition(".")[0]
+        area = error.code.partition(".")[0]
         places = {"data": "data.prompts", "model": "model.name", "reward": "reward.terms"}
         self._show_setting(places.get(area, ""))
-        self._complain(f"{event.error.message} {event.error.hint}".strip())
+        self._complain(f"{error.message} {error.hint}".strip())

@@ -49,6 +49,7 @@ MOST_EXCHANGES = 50
 
 PROMPTS_OFFERED = 40
 _LONGEST_WORDS = 100
+_LONGEST_NAME = 24
 
 _ANSWERERS: dict[Whom, str] = {
     "both": "base and tuned",
@@ -158,8 +159,8 @@ class PlaygroundScreen(PpoScreen[None]):
 
     def compose_body(self) -> ComposeResult:
         """What was said, the settings, the prompt."""
-        with VerticalScroll(id="history"):
-            yield Static(id="note", markup=False)
+        yield VerticalScroll(id="history")
+        yield Static(id="note", markup=False)
         yield SamplingFields(id="sampling")
         with Horizontal(id="asking"):
             yield Static("› ", id="sign", markup=False)
@@ -354,16 +355,17 @@ class PlaygroundScreen(PpoScreen[None]):
 
     def _tell(self) -> None:
         """The first line, and the note where there is nothing to be seen yet."""
-        parts = [Content.assemble("Playground ", literal(self._run.name, "bold"))]
+        name = literal(shortened(self._run.name, _LONGEST_NAME), "bold")
+        # What has no room is cut off at the end, so what can change stands first.
+        parts = [Content.assemble("Playground ", name), Content(f"asks {_ANSWERERS[self._who]}")]
         if self._broken is not None:
-            parts.append(Content.styled("✗ no model (F5: load it again)", "bold"))
+            parts.append(Content.styled("✗ no model; F5 loads it", "bold"))
         elif self._ready is None:
             parts.append(Content("loading"))
         else:
             ready = self._ready
-            parts.append(literal(f"{ready.model} on {ready.device}"))
             parts.append(Content(f"tuned: step {ready.step}"))
-        parts.append(Content(f"asks {_ANSWERERS[self._who]}"))
+            parts.append(literal(f"{ready.model} on {ready.device}"))
         self.status.show(Content("  ").join(parts))
         note = self.query_one("#note", Static)
         note.update(self._note())

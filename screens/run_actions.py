@@ -1,26 +1,23 @@
 """What can be done with the run on the screen: steer it, apply a remedy, look elsewhere.
 
-Base of the training screen, which shows the run. Everything asked goes into the run directory by
-`Steering`; what takes time is done in a thread, and what went wrong is shown in words.
+Base of the training screen, which shows the run. Everything asked of its worker goes into the run
+directory by `Steering`; what can be done with any run is `RunDeeds`'.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import work
 from textual.binding import Binding, BindingType
 
-from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs.diagnosis import Finding
 from ppo_tui.runs.directory import RunDirectory
-from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.state import Observed
 
-from .base import PpoScreen
-from .dialogs import Ask, Choose
+from .dialogs import Ask
 from .findings import FindingsScreen
+from .run_deeds import RunDeeds
 from .steering import Steering, number_above_zero
 from .story import RunStory
 
@@ -30,7 +27,7 @@ STEERED = ("pause", "checkpoint", "stop", "kl_coef", "learning_rate")
 _DOTTED = {"kl_coef": "ppo.kl_coef", "lr": "optim.lr"}
 
 
-class RunActions(PpoScreen[None]):
+class RunActions(RunDeeds):
     """A screen about one run.
 
     Attributes:
@@ -105,21 +102,11 @@ class RunActions(PpoScreen[None]):
 
     def action_stop(self) -> None:
         """Ask which kind of end is meant."""
-        question = Choose(
-            "Stop the run?",
-            [
-                ("save", "Finish this step, save and stop"),
-                ("now", "Stop now, without saving"),
-                ("", "Go on training"),
-            ],
-            f"{shown(self.run_directory.name)} can be resumed from its last checkpoint.",
-        )
-        self.app.push_screen(question, self._stop)
+        self.ask_to_stop(self.run_directory, self._stop)
 
-    def _stop(self, mode: str | None) -> None:
-        if mode:
-            self.steering.stop(mode)
-            self.dirty = True
+    def _stop(self, _: RunDirectory, mode: str) -> None:
+        self.steering.stop(mode)
+        self.dirty = True
 
     def action_kl_coef(self) -> None:
         """Change the weight of the KL penalty."""
@@ -162,38 +149,18 @@ class RunActions(PpoScreen[None]):
             self.dirty = True
             return
         dotted = _DOTTED.get(change.key, change.key)
-        self._copy({dotted: change.value}, f"{finding.title}: {finding.remedy}")
+        note = f"{finding.title}: {finding.remedy}"
+        self.copy_settings(self.run_directory, {dotted: change.value}, note)
 
     # ---- other screens
 
     def action_copy_settings(self) -> None:
         """A new run from this one's settings."""
-        self._copy({}, "")
+        self.copy_settings(self.run_directory)
 
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, changes: dict[str, object], note: str) -> None:
-        from .copying import settings_of
-
-        try:
-            start = settings_of(self.run_directory, changes)
-        except PpoTuiError as error:
-            self.app.call_later(self.app.show_error, error)
-            return
-        words = note or f"The settings of {shown(self.run_directory.name)}."
-        self.app.call_later(self.app.open_new_run, start, words)
-
-    @work(thread=True, exclusive=True, group="resume", exit_on_error=False)
     def action_resume(self) -> None:
         """Go on from the last checkpoint."""
-        from ppo_tui.prepare.resume import resume_run
-        from ppo_tui.runs.launch import let_go
-
-        try:
-            let_go(resume_run(self.run_directory))
-        except PpoTuiError as error:
-            self.app.call_later(self.app.show_error, error)
-            return
-        self.app.call_later(self.app.tell, "Resumed from the last checkpoint.")
+        self.resume(self.run_directory)
 
     def action_playground(self) -> None:
         """Talk to the tuned model."""

@@ -1,15 +1,17 @@
-"""What can be done with a run from a list of runs: start, resume, stop, delete, copy its settings.
+"""What can be done with runs, from whichever screen: start, resume, stop, delete, copy settings.
 
-Base of the home screen, which says which run is meant. Whatever takes time is done in a thread, and
-comes back as a message; what went wrong is shown in words.
+Base of home, of the form for a new run and of a run's own screen, which say which run is meant.
+Whatever takes time is done in a thread; how it ended is told by the app, since the screen may be
+gone by then.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from textual import on, work
-from textual.message import Message
+from textual import work
+from textual.worker import get_current_worker
 
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs.directory import RunDirectory
@@ -17,14 +19,10 @@ from ppo_tui.runs.paths import shown
 
 from .base import PpoScreen
 from .dialogs import Choose, Confirm
-from .widgets.run_rows import one_line
+from .widgets.preset_picker import DEMO
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from ppo_tui.config.resolve import ResolvedConfig
-
-DEMO = "demo"
 
 
 class RunDeeds(PpoScreen[None]):
@@ -34,76 +32,100 @@ class RunDeeds(PpoScreen[None]):
         busy: What is being begun, in words; empty if nothing is.
     """
 
-    class Done(Message):
-        """Something that was done in a thread has worked; told in words."""
-
-        def __init__(self, words: str, opens: RunDirectory | None = None) -> None:
-            super().__init__()
-            self.words = words
-            self.opens = opens
-
-    class Copied(Message):
-        """The settings of a run, for a new one."""
-
-        def __init__(self, start: ResolvedConfig, name: str) -> None:
-            super().__init__()
-            self.start = start
-            self.name = name
-
-    class Refused(Message):
-        """Something that was done in a thread has not worked."""
-
-        def __init__(self, error: PpoTuiError) -> None:
-            super().__init__()
-            self.error = error
-
     def __init__(self) -> None:
         super().__init__()
         self.busy = ""
 
-    def look(self) -> None:
-        """Look at the runs: something was done with one."""
-        raise NotImplementedError
+    @property
+    def standing(self) -> bool:
+        """Whether this screen is still there, in front or behind others."""
+        return self in self.app.screen_stack
 
     def show_busy(self) -> None:
         """Show what is being begun, or that nothing is any more."""
-        raise NotImplementedError
 
-    def copy_settings(self, run: RunDirectory) -> None:
-        """Begin a new run with the settings of this one."""
-        self._copy_in_thread(run)
+    def did(self, words: str) -> None:
+        """Something that was asked for is done."""
+        self.app.tell(words)
+
+    def refused(self, error: PpoTuiError) -> None:
+        """Something that was asked for cannot be done."""
+        self.app.show_error(error)
+
+    # ---- a new run
+
+    def copy_settings(
+        self, run: RunDirectory, changes: Mapping[str, Any] | None = None, note: str = ""
+    ) -> None:
+        """Open the form for a new run with the settings of this one.
+
+        Args:
+            run: The run.
+            changes: What is to be otherwise, dotted key to value.
+            note: What is said above the form; whose settings they are if left out.
+        """
+        self._copy_in_thread(run, changes or {}, note or f"With the settings of {shown(run.name)}.")
 
     @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy_in_thread(self, run: RunDirectory) -> None:
-        from ppo_tui.prepare.resume import copied_settings
+    def _copy_in_thread(self, run: RunDirectory, changes: Mapping[str, Any], note: str) -> None:
+        from .copying import settings_of
 
         try:
-            self.post_message(self.Copied(copied_settings(run), run.name))
+            start = settings_of(run, changes)
         except PpoTuiError as error:
-            self.post_message(self.Refused(error))
-
-    @on(Copied)
-    def _copied(self, message: Copied) -> None:
-        note = f"With the settings of {shown(message.name)}."
-        self.app.open_new_run(message.start, note)
+            self.app.call_later(self.refused, error)
+        else:
+            self.app.call_later(self.app.open_new_run, start, note)
 
     def start_demo(self) -> None:
         """Make and start the demo's run, then open it."""
+        self.start_run(None, DEMO, "starting the demo …")
+
+    def start_run(self, resolved: ResolvedConfig | None, source: str | None, words: str) -> None:
+        """Make a run and start its worker, then open it.
+
+        Args:
+            resolved: Its configuration; that of the preset `source` if left out.
+            source: The preset that it is made from, if it is.
+            words: What is said meanwhile.
+        """
         if not self.busy:
-            self._set_busy("starting the demo …")
-            self._demo_in_thread()
+            self._set_busy(words)
+            self._start_in_thread(resolved, source)
 
     @work(thread=True, group="start", exit_on_error=False)
-    def _demo_in_thread(self) -> None:
+    def _start_in_thread(self, resolved: ResolvedConfig | None, source: str | None) -> None:
         from ppo_tui.config.paths import with_absolute_paths
         from ppo_tui.config.resolve import resolve
         from ppo_tui.prepare.new_run import make_run, start
+        from ppo_tui.runs.launch import let_go
 
+        worker = get_current_worker()
         try:
-            new = make_run(with_absolute_paths(resolve(DEMO)), DEMO, None)
-            self._started(start(new), new.run, "The demo runs.", opens=True)
+            settings = resolved or with_absolute_paths(resolve(source or DEMO))
+            new = make_run(settings, source, None)
+            if worker.is_cancelled:  # the screen was left while the settings were checked
+                new.unmake()
+                return
+            let_go(start(new))
         except PpoTuiError as error:
-            self.post_message(self.Refused(error))
+            if not worker.is_cancelled:
+                self.app.call_later(self._refused, error)
+        else:
+            self.app.call_later(self._started, new.run)
+
+    def _started(self, run: RunDirectory) -> None:
+        self._set_busy("")
+        if self.standing:
+            self.opens(run)
+        else:
+            self.app.tell(f"{shown(run.name)} was started.")
+
+    def opens(self, run: RunDirectory) -> None:
+        """Open the run that was started."""
+        self.app.open_run(run)
+
+    # ---- one that is there
 
     def resume(self, run: RunDirectory) -> None:
         """Go on with a run from its last checkpoint."""
@@ -114,31 +136,39 @@ class RunDeeds(PpoScreen[None]):
     @work(thread=True, group="start", exit_on_error=False)
     def _resume_in_thread(self, run: RunDirectory) -> None:
         from ppo_tui.prepare.resume import resume_run
-
-        try:
-            self._started(resume_run(run), run, f"{shown(run.name)} goes on.", opens=False)
-        except PpoTuiError as error:
-            self.post_message(self.Refused(error))
-
-    def _started(self, worker: Popen[bytes], run: RunDirectory, words: str, *, opens: bool) -> None:
         from ppo_tui.runs.launch import let_go
 
-        let_go(worker)
-        self.post_message(self.Done(words, run if opens else None))
+        try:
+            let_go(resume_run(run))
+        except PpoTuiError as error:
+            self.app.call_later(self._refused, error)
+        else:
+            self.app.call_later(self._resumed, run)
 
-    def ask_to_stop(self, run: RunDirectory) -> None:
-        """Ask how to stop a run, then ask the run to."""
+    def ask_to_stop(
+        self, run: RunDirectory, stop: Callable[[RunDirectory, str], None] | None = None
+    ) -> None:
+        """Ask how to stop a run, then ask the run to.
 
-        def stop(mode: str | None) -> None:
-            if mode in ("save", "now"):
-                self._stop_in_thread(run, mode)
+        Args:
+            run: The run.
+            stop: Asks the run, given `save` or `now`; it is asked and told about if left out.
+        """
+
+        def answered(mode: str | None) -> None:
+            if mode == "end":
+                self._end_in_thread(run)
+            elif mode:
+                (stop or self._stop_in_thread)(run, mode)
 
         answers = [
             ("save", "Finish the step, save a checkpoint, and stop"),
             ("now", "Stop at once, without a checkpoint"),
-            ("no", "Let it go on"),
+            ("end", "End its process, if it does not answer"),
+            ("", "Let it go on"),
         ]
-        self.app.push_screen(Choose(f"Stop {one_line(run.name)}?", answers), stop)
+        detail = "It can be resumed from its last checkpoint."
+        self.app.push_screen(Choose(f"Stop {shown(run.name)}?", answers, detail), answered)
 
     @work(thread=True, group="stop", exit_on_error=False)
     def _stop_in_thread(self, run: RunDirectory, mode: str) -> None:
@@ -147,9 +177,21 @@ class RunDeeds(PpoScreen[None]):
         ends = "saves and stops after its step" if mode == "save" else "stops, without a checkpoint"
         try:
             post(run, "stop", mode=mode)
-            self.post_message(self.Done(f"{shown(run.name)} {ends}."))
         except PpoTuiError as error:
-            self.post_message(self.Refused(error))
+            self.app.call_later(self.refused, error)
+        else:
+            self.app.call_later(self.did, f"{shown(run.name)} {ends}.")
+
+    @work(thread=True, group="stop", exit_on_error=False)
+    def _end_in_thread(self, run: RunDirectory) -> None:
+        from ppo_tui.runs.launch import end_worker
+
+        try:
+            end_worker(run)
+        except PpoTuiError as error:
+            self.app.call_later(self.refused, error)
+        else:
+            self.app.call_later(self.did, f"The process of {shown(run.name)} is ended.")
 
     def ask_to_delete(self, run: RunDirectory) -> None:
         """Delete a run, if that is really meant."""
@@ -159,7 +201,7 @@ class RunDeeds(PpoScreen[None]):
                 self._delete_in_thread(run)
 
         question = Confirm(
-            f"Delete {one_line(run.name)}?",
+            f"Delete {shown(run.name)}?",
             f"Its checkpoints, its adapter and its samples go with it, for good.\n{run.path}",
             yes="Delete",
             no="Keep",
@@ -173,25 +215,22 @@ class RunDeeds(PpoScreen[None]):
 
         try:
             delete_run(run)
-            self.post_message(self.Done(f"{shown(run.name)} is deleted."))
         except PpoTuiError as error:
-            self.post_message(self.Refused(error))
+            self.app.call_later(self.refused, error)
+        else:
+            self.app.call_later(self.did, f"{shown(run.name)} is deleted.")
 
-    @on(Done)
-    def _done(self, message: Done) -> None:
-        self._set_busy("")
-        if message.opens is not None:
-            self.app.open_run(message.opens)
-            return
-        self.app.tell(message.words)
-        self.look()
+    # ---- how a start ended
 
-    @on(Refused)
-    def _refused(self, message: Refused) -> None:
+    def _resumed(self, run: RunDirectory) -> None:
         self._set_busy("")
-        self.app.show_error(message.error)
-        self.look()
+        self.did(f"{shown(run.name)} goes on.")
+
+    def _refused(self, error: PpoTuiError) -> None:
+        self._set_busy("")
+        self.refused(error)
 
     def _set_busy(self, words: str) -> None:
         self.busy = words
-        self.show_busy()
+        if self.standing:
+            self.show_busy()

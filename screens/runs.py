@@ -16,26 +16,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs.catalog import Catalog, RunSummary
+from ppo_tui.runs.comparison import FEWEST, MOST
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.phase import Phase
 
-from .literal import literal
+from .literal import literal, update_changed
 from .run_deeds import RunDeeds
 from .widgets.plain_input import PlainInput
 from .widgets.run_rows import COLUMNS, Order, arrange, one_line, select
 from .widgets.run_table import RunTable
 from .widgets.welcome import welcome
 
+BEHIND_BEATS = 3
+"""Behind another screen the list looks at every so manyth beat: a person still hears of an end."""
+
 LOOK_SECONDS = 1.0
 """How often the folder is looked at: a worker that dies is told within a second or two."""
-
-FEWEST, MOST = 2, 8
-"""How many runs can be compared; `ppo_tui.runs.comparison` has the last word."""
 
 _LONGEST = 600
 """More of an error than this has no room below the list; the run's own screen has all of it."""
@@ -120,7 +120,7 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
         self._problem: PpoTuiError | None = None
         self._order = Order()
         self._possible: tuple[bool, ...] = ()
-        self._timer: Timer | None = None
+        self._beats = 0
 
     def compose_body(self) -> ComposeResult:
         """The filter, the table or what stands in its place, and words about one run."""
@@ -134,19 +134,18 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
     def on_mount(self) -> None:
         """Look at the folder, now and every second."""
         self._arrange()
-        self._timer = self.set_interval(LOOK_SECONDS, self.look)
+        self.set_interval(LOOK_SECONDS, self._beat)
         self.look()
 
-    def on_screen_suspend(self) -> None:
-        """Nobody looks at the list: neither does it."""
-        if self._timer is not None:
-            self._timer.pause()
-
     def on_screen_resume(self) -> None:
-        """What happened meanwhile is shown, and told by whoever saw it."""
-        self._told = {}
-        if self._timer is not None:
-            self._timer.resume()
+        """Show what happened meanwhile."""
+        self.look()
+
+    def _beat(self) -> None:
+        """Look every second; behind another screen seldom, and only while something may end."""
+        self._beats += 1
+        seldom = self._beats % BEHIND_BEATS == 0
+        if self.in_sight or (seldom and any(run.alive for run in self._runs)):
             self.look()
 
     # ---- looking
@@ -154,6 +153,16 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
     def show_busy(self) -> None:
         """Say what is being done."""
         self._arrange()
+
+    def did(self, words: str) -> None:
+        """Say so, and show what has become of the run."""
+        super().did(words)
+        self.look()
+
+    def refused(self, error: PpoTuiError) -> None:
+        """Say so, and show what the run is, if it is another thing than was shown."""
+        super().refused(error)
+        self.look()
 
     def look(self) -> None:
         """Look at the folder, unless a look is under way."""
@@ -183,13 +192,19 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
             paths = {run.path for run in self._runs}
             self.query_one(RunTable).marked &= paths
             self._tell_of_ends()
-        self._arrange()
+        if self.in_sight:
+            self._arrange()
 
     def _tell_of_ends(self) -> None:
-        """A run that ended while the list was looked at is told once, with the bell."""
+        """A run that has ended is told once, with the bell; one with a screen tells it itself."""
+        # The screen of a run is not imported for this: numpy would come with it.
+        shown_runs = (getattr(screen, "run_directory", None) for screen in self.app.screen_stack)
+        open_runs = {run.path for run in shown_runs if run is not None}
         for run in self._runs:
             phase, was_alive = self._told.get(run.path, (None, False))
-            if was_alive and phase is not None and run.phase is not None and not run.alive:
+            if run.path in open_runs or not was_alive or run.alive:
+                continue
+            if phase is not None and run.phase is not None:
                 self.app.notifier.tell(run.name, phase, run.phase, error=run.error)
         self._told = {run.path: (run.phase, run.alive) for run in self._runs}
 
@@ -220,7 +235,7 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
             text = literal(f"None of {len(self._runs)} runs fits {query!r}. Escape shows them all.")
         else:
             text = welcome(self._catalog.root, self.busy)
-        _update(self.query_one("#welcome", Static), text)
+        update_changed(self.query_one("#welcome", Static), text)
 
     def _tell_status(self, count: int) -> None:
         parts = [self.TITLE_WORDS]
@@ -253,8 +268,8 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
                     said.append(run.model)
                 words = literal(" · ".join(one_line(text) for text in said if text))
             place = literal(str(run.path), "dim")
-        _update(self.query_one("#words", Static), words)
-        _update(self.query_one("#place", Static), place)
+        update_changed(self.query_one("#words", Static), words)
+        update_changed(self.query_one("#place", Static), place)
 
     # ---- what can be done
 
@@ -428,10 +443,3 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
         """Delete the run, if that is really meant."""
         if (run := self._directory()) is not None:
             self.ask_to_delete(run)
-
-
-def _update(widget: Static, content: Content) -> None:
-    """Show something else; nothing is painted if it is the same."""
-    known = widget.content
-    if not isinstance(known, Content) or known != content or known.spans != content.spans:
-        widget.update(content)

@@ -43,8 +43,8 @@ class SampleScreen(PpoScreen[None]):
     AUTO_FOCUS = "TokenText"
     HELP = """
 One sample: its score by term, and its text token by token where it was recorded so. Beside it what
-the model wrote to the same prompt over the run; `comma` and `full_stop` (`,` and `.`) go to the
-earlier and the later of them, `tab` goes to their list.
+the model wrote to the same prompt over the run; `,` and `.` go to the earlier and the later of
+them, `tab` goes to their list.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("comma", "over_time(1)", "Earlier", id="sample.earlier", key_display=",",

@@ -52,7 +52,7 @@ class PressKey(ModalScreen["str | None"]):
         now: The keys that it has.
     """
 
-    CSS_PATH = "dialogs.tcss"
+    CSS_PATH = ["dialogs.tcss", "settings.tcss"]  # noqa: RUF012
     AUTO_FOCUS = ""
 
     def __init__(self, command: Command, now: str) -> None:

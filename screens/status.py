@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.content import Content
 
 from ppo_tui.runs.diagnosis import Finding
@@ -29,6 +31,12 @@ SIGNS = {
 
 WORKING = "●"
 
+FEWEST_STILL_SECONDS = 30.0
+STILL_STEPS = 5
+"""A run that has not moved for so long, or for so many of its steps, is said to stand still."""
+
+_WORKING_PHASES = (Phase.ROLLOUT, Phase.SCORING, Phase.UPDATE)
+
 _STYLES = {
     Phase.FINISHED: "$text-success",
     Phase.FAILED: "$text-error",
@@ -54,10 +62,23 @@ def status_of(
     asked: str = "",
     replay: float | None = None,
     looking_at: int | None = None,
+    problem: bool = False,
 ) -> Content:
-    """The first line of the training screen; what matters least is left out where room is short."""
+    """The first line of the training screen; what matters least is left out where room is short.
+
+    Args:
+        name: The run's name.
+        seen: How it is doing; None if nobody has been able to look.
+        story: What its journal tells.
+        width: Cells that there are.
+        asked: What the worker was asked and has not answered.
+        replay: How many times as fast it is played again.
+        looking_at: The step under the cursor.
+        problem: Whether the run cannot be read.
+    """
     if seen is None:
-        return Content.assemble(literal(name, "bold"), "  reading …")
+        words = "✗ cannot be read" if problem else "reading …"
+        return Content.assemble(literal(name, "bold"), f"  {words}")
     metrics = story.history.last()
     step, total = _steps(seen, story)
     state = Content.styled(phase_words(seen.phase), f"bold {_STYLES.get(seen.phase, '')}".strip())
@@ -99,6 +120,19 @@ def _width(parts: list[Content]) -> int:
     return sum(part.cell_length + 2 for part in parts)
 
 
+def standstill(seen: Observed | None, story: RunStory) -> str:
+    """That nothing moves though a worker is there, in words; empty while something does."""
+    if seen is None or not seen.alive or seen.phase not in _WORKING_PHASES:
+        return ""
+    rate = story.seconds_per_step
+    still = time.time() - seen.state.updated
+    if still < max(FEWEST_STILL_SECONDS, STILL_STEPS * (rate or 60.0)):
+        return ""
+    how_long = f"{still // 60:.0f} min" if still >= 60 else "half a minute"
+    usual = f", and a step takes {duration(rate)}" if rate is not None else ""
+    return f"Nothing has moved for {how_long}{usual}. Its process may be halted or stuck."
+
+
 def trouble_of(error: ErrorInfo, *, can_resume: bool, keys: dict[str, str]) -> Content:
     """Why a run failed or crashed, and what can be done now.
 
@@ -107,7 +141,8 @@ def trouble_of(error: ErrorInfo, *, can_resume: bool, keys: dict[str, str]) -> C
         can_resume: Whether a key resumes the run.
         keys: Action to the key that does it.
     """
-    words = [Content.styled("✗ ", "bold"), literal(error.message, "bold")]
+    message = error.message if error.message[-1:] in ".!?" else f"{error.message}."
+    words = [Content.styled("✗ ", "bold"), literal(message, "bold")]
     if error.hint:
         words += [Content(" "), literal(error.hint)]
     doings = [f"{keys['log']}: its log"]

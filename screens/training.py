@@ -30,7 +30,7 @@ from .findings import PanelsScreen
 from .literal import literal
 from .replay import ReplaySource
 from .run_actions import RunActions
-from .status import finding_line, status_of, trouble_of
+from .status import finding_line, standstill, status_of, trouble_of
 from .story import RunStory
 from .widgets.answers import Answers
 from .widgets.chart import Chart
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 CURVES_SECONDS = 0.45
 """Curves are drawn no more often than this: eight of them cost more than all the rest, and an eye
 follows no faster. The first line comes with every beat."""
+
+_NAMED_KEYS = ("resume", "log", "apply", "findings", "stop")
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """Weights that the key goes through."""
@@ -120,6 +122,7 @@ Closing the app changes nothing for the run: it is a process of its own.
         self._subscription: Subscription | None = None
         self.smoothing = 0.0
         self._problem = ""
+        self._still = ""
         self._told: set[str] = set()
         self._samples_of = 0
         self._whole_run = False
@@ -208,7 +211,9 @@ Closing the app changes nothing for the run: it is a process of its own.
 
     def _paint(self) -> None:
         """Draw what has changed since the last beat, if anybody looks."""
-        if not self.dirty or not self.is_current or not self.is_mounted:
+        before, self._still = self._still, standstill(self.seen, self.story)
+        self.dirty |= before != self._still
+        if not self.dirty or not self.in_sight or not self.is_mounted:
             return
         self.dirty = False
         for words in self.steering.heard(self.story):
@@ -228,7 +233,6 @@ Closing the app changes nothing for the run: it is a process of its own.
                 self._show_samples(self._newest_step())
 
     def _paint_status(self) -> None:
-        replay = self._replay.speed if self._replay is not None else None
         self.status.show(
             status_of(
                 self.run_directory.name,
@@ -236,8 +240,9 @@ Closing the app changes nothing for the run: it is a process of its own.
                 self.story,
                 self.size.width - 2,
                 asked=self.steering.waiting,
-                replay=replay,
+                replay=self._replay and self._replay.speed,
                 looking_at=self._cursor,
+                problem=bool(self._problem),
             )
         )
         if self.seen is not None and self._replay is None:
@@ -263,11 +268,14 @@ Closing the app changes nothing for the run: it is a process of its own.
         if seen is not None and seen.error is not None and self._replay is None:
             can_resume = self.check_action("resume", ()) is True
             return trouble_of(seen.error, can_resume=can_resume, keys=self._keys()), True
+        if self._still:
+            keys = self._keys()
+            return literal(f"▲ {self._still} [{keys['log']}: log   {keys['stop']}: stop]"), False
         findings = self.story.findings()
         self._tell_new(findings)
         if findings:
-            line = finding_line(findings[0], len(findings) - 1, self._keys())
-            return line, findings[0].level == "error"
+            grave = findings[0].level == "error"
+            return finding_line(findings[0], len(findings) - 1, self._keys()), grave
         begins = seen is not None and seen.alive and not len(self.story.history)
         if begins and self.story.said:
             return Content.assemble("  ", literal(self.story.said)), False
@@ -289,8 +297,7 @@ Closing the app changes nothing for the run: it is a process of its own.
             active.id: self.app.get_key_display(active)
             for _, active, _, _ in self.active_bindings.values()
         }
-        names = ("resume", "log", "apply", "findings")
-        return {name: shown.get(f"training.{name}", "?") for name in names}
+        return {name: shown.get(f"training.{name}", "?") for name in _NAMED_KEYS}
 
     # ---- samples
 

@@ -69,21 +69,25 @@ def chat(
     A copy of the model is loaded beside the run, which may go on training. With `--json` the one
     prompt is that of `--prompt`, or all of stdin.
     """
-    from ppo_tui.conversation import HIGHEST_TEMPERATURE, MOST_SEED, MOST_TOKENS, Ask
+    from ppo_tui.conversation import (
+        HIGHEST_TEMPERATURE,
+        LOWEST_TEMPERATURE,
+        MOST_SEED,
+        MOST_TOKENS,
+        Ask,
+    )
     from ppo_tui.errors import PpoTuiError, UsageError
     from ppo_tui.runs.catalog import find_run
 
     if who not in _WHOM:
         raise UsageError(f"--who is {plain(who)!r}; it must be one of {', '.join(_WHOM)}.")
-    if temperature is not None and not 0 < temperature <= HIGHEST_TEMPERATURE:
-        most = f"{HIGHEST_TEMPERATURE:g}"
-        raise UsageError(f"--temperature is {temperature:g}; it must be above 0, up to {most}.")
-    for option, number, most_of_it in (
-        ("--max-tokens", max_tokens, MOST_TOKENS),
-        ("--seed", seed, MOST_SEED),
+    for option, number, least, most in (
+        ("--temperature", temperature, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE),
+        ("--max-tokens", max_tokens, 1, MOST_TOKENS),
+        ("--seed", seed, 0, MOST_SEED),
     ):
-        if number is not None and number > most_of_it:
-            raise UsageError(f"{option} is {number}; it can be {most_of_it} at most.")
+        if number is not None and not least <= number <= most:
+            raise UsageError(f"{option} is {number:g}; it must be from {least:g} to {most:g}.")
     if prompt is not None and not prompt.strip():
         raise UsageError("--prompt is empty; give a text that is to be answered.")
     ask = Ask("", "", who, temperature, max_tokens, seed)  # type: ignore[arg-type]

@@ -71,10 +71,6 @@ class Draft:
             changes[key] = value
         return replace(self, changes=changes)
 
-    def without(self, key: str) -> Draft:
-        """The draft with a setting as it is in the base."""
-        return self.with_value(key, self.base_values[key])
-
     def on(self, base: ResolvedConfig, source: str | None) -> Draft:
         """The same changes, made to another base."""
         draft = Draft(with_absolute_paths(base), source)

@@ -10,7 +10,6 @@ The file holds only what differs from the defaults, because some of them depend 
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -140,12 +139,7 @@ class AppSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.schema_version != SETTINGS_VERSION:
-            raise ConfigError(
-                f"schema_version of the settings is {self.schema_version!r}, and this ppo-tui "
-                f"reads version {SETTINGS_VERSION}: a newer ppo-tui wrote them.",
-                code="settings.version",
-            )
+        _check_version(self.schema_version)
         for name in DOCUMENTATION:
             object.__setattr__(self, name, checked(name, getattr(self, name)))
 
@@ -193,7 +187,7 @@ def checked(name: str, value: Any) -> Any:
     assert about.low is not None
     assert about.high is not None
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (math.isfinite(value) and about.low <= value <= about.high):
+    if not number or not about.low <= value <= about.high:
         raise _refused(f"{name} is {value!r}; it must be from {about.low:g} to {about.high:g}.")
     return float(value)
 
@@ -211,6 +205,15 @@ def _checked_keys(value: Any) -> Iterator[tuple[str, str]]:
                 f"keymap.{binding} is {keys!r}; it must be a key such as f5, or several: f5,r."
             )
         yield binding, text
+
+
+def _check_version(version: Any) -> None:
+    if version != SETTINGS_VERSION:
+        raise ConfigError(
+            f"schema_version of the settings is {version!r}, and this ppo-tui reads version "
+            f"{SETTINGS_VERSION}: a newer ppo-tui wrote them.",
+            code="settings.version",
+        )
 
 
 def _refused(sentence: str) -> ConfigError:
@@ -248,17 +251,27 @@ def load_settings() -> AppSettings:
             f"{shown(path)} holds no settings: it must be a list of `name: value`.",
             code="settings.shape",
         )
+    try:
+        return _from_mapping(values)
+    except ConfigError as error:
+        raise ConfigError(f"{shown(path)}: {error.message}", code=error.code) from error
+    except ValueError as error:  # Python prints no number of more than 4300 digits
+        raise ConfigError(
+            f"{shown(path)} holds a number that no setting can be.", code="settings.value"
+        ) from error
+
+
+def _from_mapping(values: Mapping[str, Any]) -> AppSettings:
+    # A newer version has settings that are not known here; its number says more than their names.
+    _check_version(values.get("schema_version", SETTINGS_VERSION))
     known = {field.name for field in dataclasses.fields(AppSettings)}
     for name in values:
         if name not in known:
             raise ConfigError(
-                f"{shown(path)}: there is no setting {name!r}; {did_you_mean(name, known)}",
+                f"there is no setting {name!r}; {did_you_mean(name, known)}",
                 code="settings.unknown",
             )
-    try:
-        return AppSettings(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{shown(path)}: {error.message}", code=error.code) from error
+    return AppSettings(**values)
 
 
 def save_settings(settings: AppSettings) -> Path | None:

@@ -73,7 +73,13 @@ def refusal(run: RunDirectory, folder: Path) -> StorageError | None:
             code="export.inside_run",
         )
     if not os.path.lexists(folder):
-        return None
+        above = next(path for path in folder.parents if os.path.lexists(path))
+        if above.is_dir():
+            return None
+        return StorageError(
+            f"{where} cannot be made, because {shown(above)} is a file; name another folder",
+            code="export.is_file",
+        )
     if not folder.is_dir():
         return StorageError(
             f"{where} is a file; name a folder that does not exist yet, or an empty one",

@@ -203,7 +203,7 @@ def _cached(repo: CachedRepoInfo, offline: bool) -> ModelEntry:
     # Without the ref `main`, only the commit itself leads to these files without the hub.
     pinned = None if "main" in revision.refs else revision.commit_hash
     problem, note = entry.problem, entry.note
-    if _is_partial(names, path) and problem:
+    if problem and _is_partial(names, path):
         if offline:
             problem = f"incomplete download: {problem}"
         else:
@@ -240,12 +240,10 @@ def _is_partial(names: set[str], folder: Path) -> bool:
         return True
     if any(name.endswith((".gguf", ".bin", ".pt", ".pth", ".onnx")) for name in names):
         return False
-    if "config.json" not in names:
+    architecture, _ = _architecture(folder)
+    if architecture is None:  # no download changes what its config.json says
         return False
-    try:
-        return count_safetensors(folder, tied=True) is None or not names & _TOKENIZERS
-    except ModelError:
-        return False
+    return count_safetensors(folder, architecture.tied) is None or not names & _TOKENIZERS
 
 
 def _entry(name: str, place: Place, folder: Path, size: int | None = None) -> ModelEntry:

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 GLANCE_BYTES = 4 << 20
 """A journal longer than this is looked at in places before it is read."""
 
-GLANCES = 600
+GLANCES = 400
 """In how many places."""
 
 _FIRST_CAPACITY = 256

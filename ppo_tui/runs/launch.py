@@ -83,6 +83,41 @@ def let_go(worker: subprocess.Popen[bytes]) -> None:
     threading.Thread(target=worker.wait, name=f"worker {worker.pid}", daemon=True).start()
 
 
+def end_worker(run: RunDirectory) -> None:
+    """End the process of a worker that does not answer, at once and without a checkpoint.
+
+    A lock file may come from somebody else and name any process: only one that holds the lock's
+    run as its worker is ended.
+
+    Raises:
+        RunError: No worker is there (`run.not_running`), or it may not be ended (`run.worker`).
+    """
+    import signal
+
+    import psutil
+
+    from ppo_tui.errors import RunError
+    from ppo_tui.runs.lock import holder, is_held
+    from ppo_tui.runs.paths import shown
+
+    process = holder(run) if is_held(run) else None
+    if process is None or not process.is_running():
+        raise RunError(f"no worker holds {shown(run.name)}", code="run.not_running")
+    try:
+        if not any("ppo_tui.worker" in part for part in psutil.Process(process.pid).cmdline()):
+            raise RunError(
+                f"process {process.pid}, which the lock of {shown(run.name)} names, is no worker "
+                "of ppo-tui and was left alone",
+                code="run.worker",
+            )
+        os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    except (psutil.Error, OSError) as error:
+        raise RunError(
+            f"the worker of {shown(run.name)} (process {process.pid}) could not be ended: {error}",
+            code="run.worker",
+        ) from error
+
+
 def last_launch(run: RunDirectory) -> Launch | None:
     """What is known of the last start; None if there was none or the note is no use."""
     try:

@@ -295,6 +295,14 @@ class RunState:
             RunError: It names no state that this version knows (`run.state`).
         """
         name, error = record.get("state"), record.get("error")
+        version = _whole(record.get("v"), SCHEMA_VERSION)
+        if version > SCHEMA_VERSION and name not in {phase.value for phase in Phase}:
+            raise RunError(
+                f"the run's state has schema version {version}, and this ppo-tui knows up to "
+                f"{SCHEMA_VERSION}",
+                hint="Use a newer ppo-tui.",
+                code="run.state",
+            )
         if not isinstance(name, str) or name not in {phase.value for phase in Phase}:
             raise RunError(
                 f"the state {str(name)[:40]!r} is not known to this version of ppo-tui",

@@ -92,7 +92,8 @@ class Observed:
             where = f"after step {self.state.step}" if self.state.step else "before its first step"
             return ErrorInfo(
                 "run.crashed",
-                f"the worker died {where} without a word (it was {self.state.state.value})",
+                f"the worker died {where} without a word; its last state was "
+                f"{self.state.state.value}",
                 "Its last output is in log.txt; `ppo-tui resume` goes on from the last checkpoint.",
             )
         return self.state.error if self.phase is Phase.FAILED else None

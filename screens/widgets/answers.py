@@ -17,6 +17,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from ppo_tui.screens.literal import literal
 from ppo_tui.text.diff import Span, word_diff
@@ -53,8 +54,8 @@ class Answers(VerticalScroll, can_focus=True):
     HELP = """
 The same held-out prompt, answered by the base model and by the policy as it is now. Both answers
 are drawn with the same random numbers, so what differs was learnt. Words that changed are bold and
-underlined; without colours they stand in `[-…-]` (gone) and `{+…+}` (new). `left` and `right` go
-through the prompts, `up` and `down` scroll.
+underlined; without colours they stand in `[-…-]` (gone) and `{+…+}` (new). `←` and `→` go through
+the prompts, `↑` and `↓` scroll.
 """
 
     DEFAULT_CSS = """
@@ -136,7 +137,9 @@ through the prompts, `up` and `down` scroll.
 
     @work(thread=True, exclusive=True, group="compare-answers", exit_on_error=False)
     def _find_words(self, prompt: str, before: str, after: str) -> None:
-        self.post_message(self.Compared(prompt, *word_diff(before[:SHOWN], after[:SHOWN])))
+        compared = self.Compared(prompt, *word_diff(before[:SHOWN], after[:SHOWN]))
+        if not get_current_worker().is_cancelled:  # else newer answers are being compared
+            self.post_message(compared)
 
     def on_answers_compared(self, event: Compared) -> None:
         """Show the answers, unless another prompt is in view by now."""

@@ -22,7 +22,7 @@ from .field_editor import FieldEditor, value_in_a_line
 from .find_input import FindInput
 
 if TYPE_CHECKING:
-    from ppo_tui.config.draft import Draft
+    from ppo_tui.config.draft import Checked, Draft
     from ppo_tui.config.form import FormField
 
 CHANGED = "*"
@@ -169,6 +169,10 @@ class ConfigForm(Vertical):
         self.select(key)
         self._show_editor()
         self.query_one(FieldEditor).begin()
+
+    def typed(self) -> tuple[str, Checked] | None:
+        """The setting that is being typed, and what its text means; None if none is."""
+        return self.query_one(FieldEditor).typed()
 
     def _list_all(self) -> None:
         """Fill the list with the settings that are looked for."""

@@ -19,7 +19,7 @@ from ..literal import literal
 from .plain_input import PlainInput
 
 if TYPE_CHECKING:
-    from ppo_tui.config.draft import Draft
+    from ppo_tui.config.draft import Checked, Draft
     from ppo_tui.config.form import FormField
 
 ON_ENTER = frozenset({"model.name", "model.revision"})
@@ -36,6 +36,7 @@ class LineInput(PlainInput):
 ## A value
 
 What is typed is taken at once while it is valid; **enter** or **escape** goes back to the list.
+What is not valid leaves the setting as it was before.
 A text is taken as it stands; in double quotes, `\\n` and the like mean what they mean in YAML.
 Lists are written with commas. Where nothing is allowed, an empty line means nothing.
 """
@@ -114,6 +115,9 @@ class FieldEditor(Vertical):
         self._field: FormField | None = None
         self._text = ""
         self._words = ""
+        self._before: Any = None
+        """What an invalid text leaves the setting at: its value when the cursor came, and for a
+        whole text of terms the last one that was valid."""
 
     def compose(self) -> ComposeResult:
         """What it is, what it does, the place to type, what is wrong."""
@@ -169,6 +173,19 @@ class FieldEditor(Vertical):
         else:
             self.query_one(LineInput).focus()
 
+    def on_descendant_focus(self) -> None:
+        """Remember what the setting is before it is typed over."""
+        if self._draft is not None and self._field is not None:
+            self._before = self._draft.value(self._field.key)
+
+    def typed(self) -> tuple[str, Checked] | None:
+        """The setting that is being typed, and what its text means; None if none is."""
+        from ppo_tui.config.draft import check
+
+        if self._draft is None or self._field is None or not self.typing:
+            return None
+        return self._field.key, check(self._draft, self._field.key, self._typed())
+
     def _show_words(self, draft: Draft, field: FormField) -> None:
         facts = [", ".join(field.choices) if field.kind == "choice" else field.bounds]
         if field.kind == "switch":
@@ -214,15 +231,24 @@ class FieldEditor(Vertical):
         problem.display = bool(words)
 
     def _take(self, text: str, *, finished: bool) -> bool:
-        """Take a text if it is valid, and say what is wrong if it is not; whether it is."""
+        """Take a text if it is valid, and say what is wrong if it is not; whether it is.
+
+        With a text that is not, the setting is what it was: half of a number is another number.
+        """
         from ppo_tui.config.draft import check
+        from ppo_tui.config.form import text_of
 
         if self._draft is None or self._field is None:
             return True
         checked = check(self._draft, self._field.key, text)
         if checked.error:
             self._say(f"✗ {checked.error}")
+            if self._draft.value(self._field.key) != self._before:
+                self._text = text_of(self._field, self._before)
+                self.post_message(self.Taken(self._field.key, self._before))
             return False
+        if self._field.kind == "terms":
+            self._before = checked.value
         if text == self._text:
             self._say(checked.conflict and f"! {checked.conflict}")
             return True
@@ -260,14 +286,14 @@ class FieldEditor(Vertical):
         """Take what can be taken, say what cannot, and show what the setting is now."""
         if not self.app.app_focus:
             return  # the person looks at another window, and will go on typing
+        if self.screen not in self.app.screen_stack:
+            return  # the screen is being taken away, and half of this with it
         if not self._take(self._typed(), finished=True) and self._field is not None:
             from ppo_tui.text.plain import plain
 
-            words = f"{self._field.key} stays as it was: what was typed is not valid."
+            was = "last was valid" if self._field.kind == "terms" else "was"
+            words = f"{self._field.key} stays as it {was}: what was typed is not valid."
             self.notify(plain(words), severity="warning", markup=False)
-        self.call_after_refresh(self._show_again)
-
-    def _show_again(self) -> None:
         if self._draft is not None and not self.typing:
             self.show(self._draft, self._field)
 

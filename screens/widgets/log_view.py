@@ -101,6 +101,10 @@ class LogView(ScrollView, can_focus=True):
         gone = first - self._first
         if generation != self._generation or gone < 0:
             gone = len(self._broken)
+        elif gone and not at_end:
+            # What is looked at stays where it is, while lines above it are forgotten.
+            rows = self._starts[min(gone, len(self._broken))]
+            self.scroll_to(y=self.scroll_offset.y - rows, animate=False, immediate=True)
         # The very last line may have grown.
         kept = self._broken[gone:-1]
         self._here = self._here - gone if self._here >= gone else -1

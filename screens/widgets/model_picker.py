@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -367,16 +367,16 @@ def facts_of(entry: ModelEntry) -> Content:
     """All that is known of a model, in a line or two."""
     from ppo_tui.text.figures import size
 
-    facts: dict[str, Any] = {
-        "": entry.problem and f"{REFUSED} {entry.problem}",
-        "weights": entry.weights,
-        "size": size(entry.bytes) if entry.bytes is not None else "",
-        "type": entry.model_type,
-        "licence": entry.licence,
-        "note": entry.note,
-        "revision": entry.revision,
-    }
-    pieces = [f"{name} {value}".strip() for name, value in facts.items() if value]
+    facts = (
+        ("", entry.problem and f"{REFUSED} {entry.problem}"),
+        ("weights ", entry.weights),
+        ("size ", size(entry.bytes) if entry.bytes is not None else ""),
+        ("type ", entry.model_type),
+        ("licence ", entry.licence),
+        ("revision ", entry.revision),
+        ("", entry.note),
+    )
+    pieces = [f"{name}{value}" for name, value in facts if value]
     return literal("; ".join(pieces) or "nothing is known of it yet")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -26,6 +26,8 @@ from ppo_tui.runs.catalog import RunSummary
 from ppo_tui.runs.phase import Phase
 from ppo_tui.text.figures import sparkline
 
+from .cells import fitted
+from .run_columns import MARGIN, layout_for
 from .run_rows import (
     Order,
     age,
@@ -38,59 +40,8 @@ from .run_rows import (
 )
 
 POINTER, MARK = "▸", "*"
-_MARGIN = 3
-"""Cells before the first column: the pointer, the mark, and a space."""
 _RIGHT = frozenset({"reward", "step", "age"})
 _BAD = frozenset({None, Phase.FAILED, Phase.CRASHED})
-_LONGEST_NAME = 34
-_SHORTEST_MODEL, _LONGEST_MODEL = 11, 28
-_MORE_CURVE = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The columns of a table of some width: their names and widths; `curve` is the sparkline."""
-
-    names: tuple[str, ...]
-    widths: tuple[int, ...]
-
-    @property
-    def rest(self) -> int:
-        """Cells behind the first two columns."""
-        return sum(self.widths[2:]) + len(self.widths) - 3
-
-    def column_at(self, x: int) -> str:
-        """The column under a cell; empty if there is none."""
-        edge = _MARGIN
-        for name, width in zip(self.names, self.widths, strict=True):
-            edge += width + 1
-            if x < edge:
-                return name
-        return ""
-
-
-def layout_for(width: int, longest_name: int) -> Layout:
-    """The columns that fit a width; name and model share what the others leave."""
-    roomy = width >= 110
-    widths = {
-        "state": 13 if roomy else 11,
-        "run": 0,
-        "model": 0,
-        **({"preset": 14} if roomy else {}),
-        "reward": 7,
-        "curve": 16 if roomy else 8,
-        "step": 13 if roomy else 9,
-        "age": 4,
-    }
-    # One cell between every two columns.
-    room = max(0, width - _MARGIN - sum(widths.values()) - (len(widths) - 1))
-    longest = min(max(8, longest_name), _LONGEST_NAME)
-    widths["run"] = max(0, min(longest, room - min(_SHORTEST_MODEL, room // 2)))
-    model = max(0, room - widths["run"])
-    widths["model"] = min(model, _LONGEST_MODEL)
-    widths["curve"] += min(model - widths["model"], _MORE_CURVE)
-    widths["run"] += max(0, model - _LONGEST_MODEL - _MORE_CURVE)
-    return Layout(tuple(widths), tuple(widths.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,19 +212,20 @@ column; the same again turns it round (▲ smallest first, ▼ largest first).
     def _row(self, run: RunSummary, now: float) -> Row:
         marked = MARK if run.path in self.marked else " "
         sign, word = state_words(run)
-        cells = {"state": f"{sign} {word}", "run": one_line(run.name)}
         widths = dict(zip(self._layout.names, self._layout.widths, strict=True))
+        state = f"{sign} {word}" if widths["state"] > 1 else sign
+        cells = {"state": state, "run": one_line(run.name)}
         if run.problem:
             # Nothing is known of it but why: that takes the room of all other columns.
             widths = {"state": widths["state"], "run": widths["run"], "problem": self._layout.rest}
             cells["problem"] = problem_words(run)
         else:
             cells |= {
-                "model": short_model(run.model, widths["model"]),
+                "model": short_model(run.model, widths.get("model", 0)),
                 "preset": one_line(run.preset),
                 "reward": reward_words(run),
-                "curve": sparkline(run.rewards, widths["curve"]),
-                "step": step_words(run, widths["step"]),
+                "curve": sparkline(run.rewards, widths.get("curve", 0)),
+                "step": step_words(run, widths.get("step", 0)),
                 "age": age(run, now),
             }
         texts = (fitted(cells[name], width, right=name in _RIGHT) for name, width in widths.items())
@@ -330,7 +282,7 @@ column; the same again turns it round (▲ smallest first, ▼ largest first).
         if index >= len(self._runs):
             return
         self.move_to(index)
-        if event.x < _MARGIN:
+        if event.x < MARGIN:
             self.action_mark()
         elif event.chain == 2:
             self.post_message(self.Opened(self._runs[index]))
@@ -398,7 +350,7 @@ column; the same again turns it round (▲ smallest first, ▼ largest first).
             if name == self.order.column:
                 title += "▼" if self.order.falling else "▲"
             cells.append(fitted(title, width, right=name in _RIGHT))
-        text = " " * _MARGIN + " ".join(cells)
+        text = " " * MARGIN + " ".join(cells)
         return Strip([Segment(text, self.rich_style + self._style("head"))])
 
     def _line(self, index: int, width: int) -> Strip:
@@ -420,11 +372,3 @@ column; the same again turns it round (▲ smallest first, ▼ largest first).
 
     def _style(self, name: str) -> Style:
         return self.get_component_rich_style(f"run-table--{name}", partial=True)
-
-
-def fitted(text: str, width: int, *, right: bool = False) -> str:
-    """The text in exactly `width` cells, cut with an ellipsis if it must be."""
-    length = cell_len(text)
-    if length > width:
-        return f"{set_cell_size(text, width - 1)}…" if width > 0 else ""
-    return " " * (width - length) + text if right else text + " " * (width - length)

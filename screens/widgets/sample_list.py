@@ -23,7 +23,7 @@ from ppo_tui.runs.records import Sample
 from ppo_tui.text.figures import number
 from ppo_tui.text.plain import plain
 
-from .run_table import fitted
+from .cells import fitted
 
 Order = Literal["newest", "best", "worst", "longest"]
 
@@ -46,7 +46,7 @@ class SampleList(ScrollView, can_focus=True):
     HELP = f"""
 What the model wrote. Each line is a response with its score, its KL to the base model in nats, its
 length in tokens, whether it ended by itself ({WHOLE}) or was cut off ({CUT}), and `*` where it was
-recorded token by token. `up` and `down` choose one, `enter` or two clicks open it, `r` changes the
+recorded token by token. `↑` and `↓` choose one, `enter` or two clicks open it, `r` changes the
 order: newest, best, worst, longest.
 """
 
@@ -275,7 +275,8 @@ order: newest, best, worst, longest.
         if y == 0:
             return self._strip(self._title_words(), "title", width)
         if y == 1:
-            words = self._head_words() if self._samples else "nothing has been written yet"
+            none = "nothing has been written yet" if self._step is None else "none can be read"
+            words = self._head_words() if self._samples else none
             return self._strip(words, "head" if self._samples else "muted", width)
         row = y - _HEAD + round(self.scroll_y)
         if row >= len(self._samples):

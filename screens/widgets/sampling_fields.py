@@ -6,9 +6,19 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
-from ppo_tui.conversation import MOST_SEED, Ready
+from ppo_tui.conversation import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    MOST_SEED,
+    MOST_TOKENS,
+    Ready,
+)
+from ppo_tui.text.plain import shortened
 
 from .plain_input import PlainInput
+
+_LONGEST = 20
+"""Characters of a number that can be right, and of a wrong one that are repeated."""
 
 
 class SamplingFields(Horizontal):
@@ -65,14 +75,21 @@ class SamplingFields(Horizontal):
         """What is wrong with what is typed, in a sentence; empty if nothing is."""
         text = self._text("temperature")
         try:
-            if text and not 0 < float(text) <= 1000:
+            if text and not LOWEST_TEMPERATURE <= float(text) <= HIGHEST_TEMPERATURE:
                 raise ValueError
         except ValueError:
-            return f"The temperature is {text}; it must be a number above 0, such as 0.7."
-        for name, least, most in (("tokens", 1, 1_000_000), ("seed", 0, MOST_SEED)):
+            return (
+                f"The temperature is {shortened(text, _LONGEST)}; it must be a number above 0, up "
+                f"to {HIGHEST_TEMPERATURE:g}, such as 0.7."
+            )
+        for name, least, most in (("tokens", 1, MOST_TOKENS), ("seed", 0, MOST_SEED)):
             text = self._text(name)
-            if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= most):
-                return f"The field {name} holds {text}; it must be a whole number from {least} on."
+            digits = text.isdecimal() and text.isascii() and len(text) <= _LONGEST
+            if text and not (digits and least <= int(text) <= most):
+                return (
+                    f"The field {name} holds {shortened(text, _LONGEST)}; it must be a whole "
+                    f"number from {least} to {most}."
+                )
         return ""
 
     def _field(self, name: str) -> Input:

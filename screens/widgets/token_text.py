@@ -56,9 +56,9 @@ class TokenText(ScrollView, can_focus=True):
     """
 
     HELP = """
-A prompt and what the model answered. Where the sample was recorded token by token, `left` and
-`right` go from token to token and the line below tells its numbers; `b` changes what tokens are
-shaded by: KL to the base model, advantage, value, or nothing. `y` copies the response.
+A prompt and what the model answered. Where the sample was recorded token by token, `←` and `→` go
+from token to token and the line below tells its numbers; `b` changes what tokens are shaded by: KL
+to the base model, advantage, value, or nothing. `y` copies the response.
 """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

@@ -76,7 +76,17 @@ def test_a_run_without_a_checkpoint_says_so(run):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--who", "me"), ("--temperature", "0"), ("--max-tokens", "0")]
+    ("option", "value"),
+    [
+        ("--who", "me"),
+        ("--temperature", "0"),
+        ("--temperature", "inf"),
+        ("--temperature", "nan"),
+        ("--max-tokens", "0"),
+        ("--max-tokens", "1000001"),
+        ("--seed", str(2**63)),
+        ("--prompt", " "),
+    ],
 )
 def test_a_wrong_option_is_a_usage_error(here, run, option, value):
     said = here("chat", "first-run", "--prompt", "x", option, value)

@@ -162,6 +162,25 @@ def test_half_a_download_is_completed_where_the_hub_may_be_asked(tmp_path, monke
     assert entry.note == "only a part is here; the rest is downloaded at the start"
 
 
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({**LLAMA, "architectures": ["BertForMaskedLM"]}, "it is a BertForMaskedLM; "),
+        ([], "its config.json holds a list"),
+    ],
+)
+def test_what_no_download_would_mend_is_refused_though_only_a_part_is_here(
+    tmp_path, monkeypatch, config, problem
+):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    cached_model(
+        tmp_path, "org/model", without=("model.safetensors",), config__json=json.dumps(config)
+    )
+    assert cached_models(tmp_path).models[0].problem.startswith(problem)
+
+
 def test_a_broken_snapshot_is_shown_with_its_reason_and_hides_no_other(tmp_path):
     cached_model(tmp_path, "org/good")
     broken = cached_model(tmp_path, "org/broken")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,11 +74,14 @@ def make_run(home: Path) -> MakeRun:
         samples: int = 4,
         rises: float = 1.0,
         preset: str = "demo",
+        answers: bool = True,
     ) -> RunDirectory:
         planned = total if total is not None else max(steps, 30)
         text = f"# preset: {preset}\n" + resolve(preset, settings or []).to_yaml()
         run = RunDirectory.create(home / "runs" / name, text, total=planned)
         with JournalWriter(run.events_path) as events, JournalWriter(run.samples_path) as book:
+            if steps and answers:
+                events.append({**answers_of("base", 0), "time": LONG_AGO + 2.0})
             for step in range(1, steps + 1):
                 share = 1 - math.exp(-step / 10)
                 event = step_event(step, metrics_of(step, share * rises))
@@ -85,6 +89,8 @@ def make_run(home: Path) -> MakeRun:
                 events.append(record)
                 for index in range(samples):
                     book.append(sample_of(step, index, share * rises).to_json())
+            if steps and answers:
+                events.append({**answers_of("policy", steps), "time": LONG_AGO + 2.0 * steps})
             if steps:
                 folder = run.checkpoints_path / f"step-{steps:06d}" / "policy"
                 folder.mkdir(parents=True)
@@ -100,6 +106,20 @@ def make_run(home: Path) -> MakeRun:
         return run
 
     return make
+
+
+def answers_of(who: str, step: int) -> dict[str, Any]:
+    """The watched prompts' answers, by the base or by the policy as of a step."""
+    glad = who == "policy"
+    answers = [
+        {
+            "prompt": "The soup was",
+            "response": " warm and I loved it." if glad else " cold and I left it.",
+            "score": 0.9 if glad else -0.4,
+        },
+        {"prompt": "The room had", "response": " a window.", "score": 0.0},
+    ]
+    return {"v": 1, "kind": "answers", "step": step, "who": who, "answers": answers}
 
 
 def metrics_of(step: int, share: float) -> dict[str, float | None]:

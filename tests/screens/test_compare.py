@@ -304,7 +304,7 @@ async def test_one_run_alone_is_refused_in_words(make_run: MakeRun) -> None:
 
 
 async def test_runs_without_a_prompt_in_common_say_so(make_run: MakeRun) -> None:
-    app = Host([make_run("night", 2), make_run("noon", 2)])
+    app = Host([make_run("night", 2, answers=False), make_run("noon", 2)])
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await pilot.press("3")
@@ -319,7 +319,10 @@ async def test_runs_without_a_prompt_in_common_say_so(make_run: MakeRun) -> None
 async def test_hostile_answers_names_and_metrics_are_shown_literally(
     make_run: MakeRun, size: tuple[int, int]
 ) -> None:
-    runs = [make_run("odd [red]\x1b[2J", 2), make_run("noon", 2, settings=["seed=7"])]
+    runs = [
+        make_run("odd [red]\x1b[2J", 2, answers=False),
+        make_run("noon", 2, settings=["seed=7"], answers=False),
+    ]
     for run in runs:
         answer(run, "policy", 2, **{HOSTILE: HOSTILE})
         with JournalWriter(run.events_path) as journal:

@@ -107,6 +107,26 @@ async def test_a_text_that_cannot_be_is_told_and_not_taken(app):
         ]
 
 
+async def test_half_of_a_number_is_not_left_behind_as_the_value(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.form.edit("optim.lr")
+        await pilot.press("1")
+        await pilot.pause()
+        assert app.draft.value("optim.lr") == 1
+        await pilot.press("e")
+        await pilot.pause()
+        assert app.draft.value("optim.lr") == 0.002
+        assert app.row("optim.lr") == "  lr                    0.002"
+        assert app.query_one(LineInput).value == "1e"
+        await pilot.press("minus", "3")
+        await pilot.pause()
+        assert app.draft.value("optim.lr") == 0.001
+        await pilot.press("x", "escape")
+        await pilot.pause()
+        assert app.draft.value("optim.lr") == 0.002
+        assert app.query_one(LineInput).value == "0.002"
+
+
 async def test_a_conflict_is_told_while_the_value_is_taken(app):
     async with app.run_test(size=(80, 24)) as pilot:
         app.form.edit("rollout.batch_size")

@@ -1,16 +1,22 @@
 """The export's dialog: a folder, an answer in words, and how to load what was put there."""
 
+import asyncio
+import re
 from pathlib import Path
+from threading import Event
 
 import pytest
 from export.conftest import save_checkpoint
 from textual.widgets import Input
 
+from ppo_tui.export.adapter import export_adapter
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.screens import app as app_module
+from ppo_tui.screens import export as export_module
 from ppo_tui.screens.app import PpoTuiApp
 from ppo_tui.screens.base import PpoScreen
 from ppo_tui.screens.export import ExportScreen
+from ppo_tui.screens.help import HelpScreen
 
 from .goldens import check_golden, screen_text
 
@@ -116,3 +122,49 @@ async def test_escape_closes_it(run):
         assert isinstance(app.screen, ExportScreen)
         await pilot.press("escape")
         assert not isinstance(app.screen, ExportScreen)
+
+
+async def test_an_empty_folder_is_asked_for_again(run):
+    app = Host(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(app, " ")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert "Name a folder that does not exist yet" in screen_text(app)
+
+
+async def test_f1_explains_it(run):
+    app = Host(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f1")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        assert "Copies the newest checkpoint's adapter" in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"), [("out", "The adapter after step 30 is in"), (".", "is not empty")]
+)
+async def test_an_export_that_outlives_its_dialog_tells_how_it_ended(
+    run, home, monkeypatch, folder, words
+):
+    begun, closed = Event(), Event()
+
+    def slow(*arguments):
+        begun.set()
+        closed.wait(30)
+        return export_adapter(*arguments)
+
+    monkeypatch.setattr(export_module, "export_adapter", slow)
+    app = Host(run)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        fill(app, folder)
+        await pilot.press("enter")
+        async with asyncio.timeout(30):
+            while not begun.is_set():
+                await pilot.pause(0.01)
+            await pilot.press("escape")
+            await pilot.pause()
+            closed.set()
+            while words not in " ".join(re.sub("[│▌]", " ", screen_text(app)).split()):
+                await pilot.pause(0.01)

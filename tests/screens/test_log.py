@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.screens import app as app_module
@@ -184,6 +184,20 @@ async def test_a_log_that_cannot_be_read_says_why(run):
         assert "cannot be read" in screen_text(app)
 
 
+async def test_a_reason_is_drawn_once(run, monkeypatch):
+    run.log_path.mkdir()
+    app = Host(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        note = app.screen.query_one("#log-note", Static)
+        drawn = []
+        monkeypatch.setattr(note, "update", drawn.append)
+        app.screen._look()
+        await settled(pilot)
+        assert drawn == []
+        assert "cannot be read" in screen_text(app)
+
+
 async def test_nothing_is_drawn_when_nothing_has_changed(run):
     write(run, *LINES)
     app = Host(run)
@@ -270,3 +284,17 @@ async def test_the_view_lays_out_what_is_new_and_no_more():
         view.show([], generation=2)
         assert rows_of(view) == []
         await pilot.pause()
+
+
+async def test_what_is_looked_at_stays_while_lines_above_it_are_forgotten():
+    app = Alone()
+    async with app.run_test(size=(40, 10)) as pilot:
+        view = app.query_one(LogView)
+        view.show([f"line {number}" for number in range(100)])
+        await pilot.pause()
+        view.scroll_to(y=50, animate=False, immediate=True)
+        await pilot.pause()
+        view.show([f"line {number}" for number in range(7, 107)], first=7)
+        await pilot.pause()
+        assert screen_text(app).splitlines()[0].strip(" ▁▂▃▄▅▆▇█") == "line 50"
+        assert not view.follows

@@ -144,7 +144,7 @@ async def test_the_model_that_the_run_has_is_marked_even_if_it_is_not_here():
         await pilot.pause()
         assert app.rows[0] == "● org/elsewhere  hub"
         assert app.text_of("#model-facts") == (
-            "note not on this machine, and the hub is not asked: offline (HF_HUB_OFFLINE is set)"
+            "not on this machine, and the hub is not asked: offline (HF_HUB_OFFLINE is set)"
         )
 
 
@@ -248,6 +248,6 @@ def test_all_that_is_known_of_a_model_stands_in_one_line():
         note="gated",
     )
     assert str(facts_of(entry)) == (
-        "weights 494M; size 1.00 GiB; type qwen2; licence apache-2.0; note gated"
+        "weights 494M; size 1.00 GiB; type qwen2; licence apache-2.0; gated"
     )
     assert str(facts_of(ModelEntry("x", Place.HUB))) == "nothing is known of it yet"

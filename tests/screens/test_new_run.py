@@ -179,6 +179,10 @@ async def test_a_model_of_a_folder_is_taken_and_planned_for(app, tmp_path):
         await pilot.press("enter")
         await settled(app, pilot)
         assert draft(screen).value("model.name") == str(folder)
+        for _ in range(500):  # the focus goes there once the pane has been laid out
+            if screen.query_one(SettingList).has_focus:
+                break
+            await pilot.pause(0.01)
         assert screen.query_one(SettingList).has_focus
         assert memory(screen).startswith("Memory ✓ fits")
 
@@ -421,6 +425,53 @@ async def test_f5_makes_the_run_starts_its_worker_and_opens_it(app):
         assert summary.preset == "demo"
         assert type(app.screen).__name__ == "TrainingScreen"
         assert screen not in app.screen_stack
+
+
+async def test_what_is_being_typed_is_part_of_the_run_that_f5_starts(app, tmp_path):
+    folder = model_folder(tmp_path / "tiny")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(app, pilot)
+        screen.query_one(ConfigForm).edit("model.name")
+        await pilot.pause()
+        screen.query_one(LineInput).value = str(folder)
+        await pilot.press("f5")
+        await settled(app, pilot)
+        (summary,) = list_runs()
+        end_worker(RunDirectory(summary.path))
+        assert summary.model == str(folder)
+        assert type(app.screen).__name__ == "TrainingScreen"
+
+
+async def test_f5_starts_nothing_while_what_is_typed_is_not_valid(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(app, pilot)
+        screen.query_one(ConfigForm).edit("steps")
+        await pilot.press("x", "f5")
+        await settled(app, pilot)
+        assert list_runs() == []
+        assert app.screen is screen
+        assert screen.query_one(LineInput).has_focus
+        assert told(app) == ["What is typed for steps is not valid yet."]
+
+
+async def test_the_form_can_be_left_in_the_middle_of_a_word(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(app, pilot)
+        screen.query_one(ConfigForm).edit("steps")
+        await pilot.press("x", "escape", "escape")
+        await settled(app, pilot)
+        assert screen not in app.screen_stack
+        assert app.broken_by is None
+
+
+async def test_a_value_longer_than_its_line_is_seen(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(app, pilot)
+        screen._change("description", "word " * 40)
+        await pilot.pause()
+        line = screen.query_one(LineInput)
+        assert line.virtual_size.width > line.size.width
+        assert '\u203a "word word word' in screen_text(app)
 
 
 async def test_a_copy_of_a_run_names_no_preset_as_its_origin(app, make_run):

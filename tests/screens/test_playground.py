@@ -200,7 +200,9 @@ async def test_a_wrong_setting_is_refused_in_words(run):
         app.playground.query_one("#temperature", Input).value = "0"
         app.playground.query_one(PromptInput).value = "x"
         await pilot.press("enter")
-        assert notes(app) == ["The temperature is 0; it must be a number above 0, such as 0.7."]
+        assert notes(app) == [
+            "The temperature is 0; it must be a number above 0, up to 1000, such as 0.7."
+        ]
         assert not app.playground.query(Exchange)
 
 
@@ -357,6 +359,7 @@ async def test_the_fields_say_what_an_empty_one_means():
             ("tokens", "0", "tokens holds 0"),
             ("seed", "-1", "seed holds -1"),
             ("seed", "²", "seed holds ²"),
+            ("seed", "9" * 5000, f"seed holds {'9' * 19}…; it must be a whole number from 0 to"),
         ):
             app.query_one(f"#{name}", Input).value = value
             assert part in fields.problem()

@@ -58,7 +58,7 @@ def test_it_is_going_on_until_it_ends_as_it_ended(make_run: MakeRun) -> None:
 
 
 def test_a_night_between_two_steps_is_not_played(make_run: MakeRun) -> None:
-    run = make_run(steps=2)
+    run = make_run(steps=2, answers=False)
     lines = run.events_path.read_text().splitlines()
     late = json.loads(lines[1])
     late["time"] += 36_000

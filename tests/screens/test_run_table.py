@@ -6,8 +6,10 @@ from textual.app import App, ComposeResult
 
 from ppo_tui.runs.catalog import RunSummary
 from ppo_tui.runs.phase import Phase
+from ppo_tui.screens.widgets.cells import fitted
+from ppo_tui.screens.widgets.run_columns import layout_for
 from ppo_tui.screens.widgets.run_rows import Order, age, arrange, select, state_words, step_words
-from ppo_tui.screens.widgets.run_table import RunTable, fitted, layout_for
+from ppo_tui.screens.widgets.run_table import RunTable
 
 from .goldens import screen_text
 
@@ -205,10 +207,28 @@ async def test_a_table_of_any_width_fits_its_lines_into_it() -> None:
             assert all(len(line) <= width for line in lines(app))
 
 
-@pytest.mark.parametrize("width", [80, 100, 140, 200])
+@pytest.mark.parametrize("width", [19, 39, 60, 80, 100, 140, 200])
 def test_the_columns_fill_a_width_but_for_the_mark(width: int) -> None:
     layout = layout_for(width, 20)
     assert sum(layout.widths) + len(layout.widths) - 1 == width - 3
+
+
+@pytest.mark.parametrize(
+    ("width", "names", "run"),
+    [
+        (79, ("state", "run", "model", "reward", "curve", "step", "age"), 20),
+        (59, ("state", "run", "model", "reward", "step", "age"), 10),
+        (39, ("state", "run", "step"), 14),
+        (24, ("state", "run"), 9),
+        (19, ("state", "run"), 14),
+    ],
+)
+def test_where_there_is_no_room_the_runs_name_is_what_stays(
+    width: int, names: tuple[str, ...], run: int
+) -> None:
+    layout = layout_for(width, 20)
+    assert layout.names == names
+    assert layout.widths[1] == run
 
 
 @pytest.mark.parametrize(

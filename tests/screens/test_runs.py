@@ -13,7 +13,7 @@ from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.records import ErrorInfo, RunState
 from ppo_tui.runs.state import write_state
-from ppo_tui.screens.runs import RunsScreen
+from ppo_tui.screens.runs import BEHIND_BEATS, RunsScreen
 from ppo_tui.screens.widgets.run_table import RunTable
 
 from .conftest import MakeRun
@@ -106,13 +106,39 @@ async def test_the_list_does_not_look_while_another_screen_stands_on_it(
         await settle(pilot)
         app.push_screen(Screen())
         await pilot.pause()
-        assert app.home._timer is not None
-        assert not app.home._timer._active.is_set()
         make_run("noon")
+        for _ in range(2 * BEHIND_BEATS):
+            app.home._beat()
+        await settle(pilot)
+        assert [run.name for run in app.table.runs] == ["night"]
         app.pop_screen()
         await settle(pilot)
-        assert app.home._timer._active.is_set()
         assert [run.name for run in app.table.runs] == ["noon", "night"]
+
+
+@pytest.mark.parametrize("its_own_screen", [False, True])
+async def test_the_end_of_a_run_is_told_behind_another_screen_too_but_once(
+    make_run: MakeRun,
+    worker: Callable[[RunDirectory], "subprocess.Popen[bytes]"],
+    its_own_screen: bool,
+) -> None:
+    run = make_run("night", 12, Phase.CRASHED)
+    process = worker(run)
+    app = Home()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        in_front: Screen[None] = Screen()
+        if its_own_screen:
+            in_front.run_directory = run  # type: ignore[attr-defined]
+        app.push_screen(in_front)
+        await pilot.pause()
+        process.kill()
+        process.wait()
+        for _ in range(2 * BEHIND_BEATS):
+            app.home._beat()
+            await settle(pilot)
+        told = [note.title for note in app._notifications]
+        assert told == ([] if its_own_screen else ["✗ Crashed"])
 
 
 async def test_a_filter_keeps_the_runs_that_fit_and_escape_takes_it_away(four_runs: None) -> None:

@@ -69,6 +69,15 @@ async def test_an_empty_list_says_so():
         assert lines(app)[:2] == ["Samples", "nothing has been written yet"]
 
 
+async def test_a_step_whose_samples_are_damaged_is_not_one_that_wrote_nothing():
+    shown = SampleList()
+    app = Host(shown)
+    async with app.run_test(size=(50, 4)) as pilot:
+        shown.show([], step=7)
+        await pilot.pause()
+        assert lines(app)[:2] == ["Samples of step 7", "none can be read"]
+
+
 async def test_samples_of_several_steps_have_a_column_for_it():
     shown = SampleList("This prompt over time")
     app = Host(shown)

@@ -171,6 +171,7 @@ async def test_a_key_that_terminals_eat_is_refused_with_a_word(key: str, reason:
         await pilot.pause()
         assert isinstance(app.screen, PressKey)
         assert reason in screen_text(app)
+        assert "Settings" in screen_text(app)  # still seen around the dialog
         await pilot.press("escape")
         await pilot.pause()
         assert app.settings == AppSettings()

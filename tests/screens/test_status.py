@@ -18,7 +18,7 @@ KEYS = {"resume": "u", "log": "o", "apply": "a", "findings": "h"}
 HOSTILE = "\x1b]0;x\x07[bold]name[/\u202e宽" * 3
 
 
-def story_of(steps: int) -> RunStory:
+def story_of(steps: int, first: int = 1) -> RunStory:
     story = RunStory()
     story.take(
         Batch(
@@ -30,7 +30,7 @@ def story_of(steps: int) -> RunStory:
                         "time": 1000 + 2 * number,
                         "metrics": metrics_of(number, 0.5),
                     }
-                    for number in range(1, steps + 1)
+                    for number in range(first, steps + 1)
                 ]
             )
         )
@@ -54,7 +54,7 @@ def test_before_the_first_look_it_says_so() -> None:
 @pytest.mark.parametrize("width", [78, 98, 118, 198])
 @pytest.mark.parametrize("phase", list(Phase))
 def test_it_fits_whatever_it_is_called(width: int, phase: Phase) -> None:
-    story = story_of(99_999)
+    story = story_of(99_999, first=99_980)
     line = status_of(
         HOSTILE,
         seen(phase, 99_999, 100_000),
@@ -116,7 +116,7 @@ def test_a_failure_is_told_with_its_hint_and_its_keys() -> None:
 
 def test_a_failures_words_are_literal() -> None:
     error = ErrorInfo("x", "[bold]\x1b[31m", "[/")
-    assert "[bold]\\x1b[31m [/" in trouble_of(error, can_resume=False, keys=KEYS).plain
+    assert "[bold]\\x1b[31m. [/" in trouble_of(error, can_resume=False, keys=KEYS).plain
 
 
 def test_a_finding_names_the_key_that_does_something_about_it() -> None:

@@ -77,6 +77,11 @@ class Terminal:
     def text(self) -> str:
         return ESCAPES.sub(b"", self.written).decode("utf-8", "replace")
 
+    def settles(self) -> None:
+        """Wait until nothing more is written."""
+        while self._piece(0.5):
+            pass
+
     def forget(self) -> None:
         self.written = b""
 
@@ -87,8 +92,8 @@ class Terminal:
                 pytest.fail(f"never came: {what}; the last words were {self.text[-600:]!r}")
             self._piece()
 
-    def _piece(self) -> bool:
-        if not select.select([self.ours], [], [], 0.05)[0]:
+    def _piece(self, patience: float = 0.05) -> bool:
+        if not select.select([self.ours], [], [], patience)[0]:
             return False
         piece = os.read(self.ours, 65536)
         self.written += piece
@@ -125,10 +130,10 @@ def test_from_the_first_picture_to_the_terminal_as_it_was(
         terminal.shows("Reward", "KL to the base", "step 12")
         terminal.press("?")
         terminal.shows("Help: Training")
-        # Escape and a letter that comes at once would be the letter with Alt.
-        terminal.forget()
+        terminal.settles()
         terminal.press("\x1b")
-        terminal.shows("to the base")
+        # Escape and a letter that comes at once would be the letter with Alt.
+        terminal.settles()
         terminal.press("q")
         assert terminal.ends() == 0
         assert terminal.is_as_it_was()

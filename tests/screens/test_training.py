@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, SelectionList
+from textual.widgets import Input, OptionList
 
 from ppo_tui.config.settings import AppSettings
 from ppo_tui.runs.control import Inbox
@@ -21,7 +22,7 @@ from ppo_tui.screens.dialogs import Choose
 from ppo_tui.screens.findings import FindingsScreen, PanelsScreen
 from ppo_tui.screens.training import TrainingScreen
 from ppo_tui.screens.widgets.chart import Chart
-from ppo_tui.screens.widgets.panels import KEYS, PanelGrid
+from ppo_tui.screens.widgets.panels import KEYS, SHOWN_AT_FIRST, PanelGrid
 from ppo_tui.screens.widgets.sample_list import SampleList
 
 from .conftest import MakeRun, metrics_of
@@ -179,6 +180,27 @@ async def test_a_worker_that_dies_is_a_crash_and_can_be_resumed(
         assert "u: resume" in screen_text(app)
         assert screen.check_action("resume", ()) is True
         assert screen.check_action("pause", ()) is None
+
+
+async def test_a_worker_that_stands_still_is_not_taken_for_one_that_works(
+    make_run: MakeRun, worker: Worker
+) -> None:
+    run = make_run(steps=30, total=60, phase=Phase.UPDATE)
+    worker(run)
+    app = app_on(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await read(app, pilot, 30)
+        assert "Nothing has moved" not in screen_text(app)
+        assert screen.seen is not None
+        long_ago = replace(screen.seen.state, updated=screen.seen.state.updated - 150)
+        screen.seen = replace(screen.seen, state=long_ago)
+        await until(pilot, lambda: "Nothing has moved" in screen_text(app), "it is told")
+        text = " ".join(screen_text(app).split())
+        assert "Nothing has moved for 2 min, and a step takes 0:02." in text
+        assert "s: stop" in text
+        enter_later = replace(long_ago, updated=long_ago.updated + 150)
+        screen.seen = replace(screen.seen, state=enter_later)
+        await until(pilot, lambda: "Nothing has moved" not in screen_text(app), "it moves again")
 
 
 async def test_steps_that_come_while_it_is_looked_at_are_shown(make_run: MakeRun) -> None:
@@ -464,10 +486,10 @@ async def test_charts_are_chosen(make_run: MakeRun) -> None:
         await pilot.pause()
         assert isinstance(app.screen, PanelsScreen)
         check_golden(app, "panels")
-        choice = app.screen.query_one(SelectionList)
-        assert len(choice.options) == len(KEYS)
-        choice.deselect_all()
-        await pilot.press("space", "down", "space", "enter")
+        choices = app.screen.query_one(OptionList)
+        assert choices.option_count == len(KEYS)
+        # All that are shown are left out, but the first two.
+        await pilot.press("down", *["down", "space"] * (len(SHOWN_AT_FIRST) - 2), "enter")
         await pilot.pause()
         await until(pilot, lambda: len(screen.query(Chart)) == 2, "two charts")
         assert [chart.id for chart in screen.query(Chart)] == ["panel-reward", "panel-kl"]

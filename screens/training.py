@@ -95,8 +95,7 @@ Closing the app changes nothing for the run: it is a process of its own.
 
         def __init__(self, step: int, samples: list[Sample]) -> None:
             super().__init__()
-            self.step = step
-            self.samples = samples
+            self.step, self.samples = step, samples
 
     class RankingRead(Message):
         """The best, worst or longest samples of the run, found by a thread."""
@@ -110,8 +109,7 @@ Closing the app changes nothing for the run: it is a process of its own.
 
         def __init__(self, config: RunConfig, budget_gib: float | None) -> None:
             super().__init__()
-            self.config = config
-            self.budget_gib = budget_gib
+            self.config, self.budget_gib = config, budget_gib
 
     def __init__(self, run: RunDirectory, replay: float | None = None) -> None:
         launched = last_launch(run)
@@ -157,7 +155,7 @@ Closing the app changes nothing for the run: it is a process of its own.
 
     def on_unmount(self) -> None:
         """Read no more."""
-        if self._subscription is not None:
+        if self._subscription:
             self._subscription.end()
 
     def on_screen_suspend(self, event: ScreenSuspend) -> None:
@@ -240,7 +238,7 @@ Closing the app changes nothing for the run: it is a process of its own.
                 self.story,
                 self.size.width - 2,
                 asked=self.steering.waiting,
-                replay=self._replay and self._replay.speed,
+                replay=self._replay.speed if self._replay is not None else None,
                 looking_at=self._cursor,
                 problem=bool(self._problem),
             )

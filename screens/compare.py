@@ -277,7 +277,7 @@ Below: `1` the settings that differ, `2` the numbers of the last step and of the
             Content.styled(f"{line.mark} {line.sample} ", f"${line.variable}"),
             literal(numbered(index, name, 24 if brief else 36)),
             Content.styled(f" {value} ", "bold"),
-            literal(state[:1] if brief else f"{state} {curves.last_step}", "dim"),
+            literal(state[:1] if brief else f"{state} {curves.last_step}", "$foreground-muted"),
         )
 
     @on(Chart.Looked)

@@ -223,7 +223,7 @@ class ShowError(ModalScreen[None]):
             with VerticalScroll(classes="detail"):
                 yield Static(literal(self._error.message, lines=True))
                 if self._error.hint:
-                    yield Static(literal(self._error.hint, "dim", lines=True))
+                    yield Static(literal(self._error.hint, "$foreground-muted", lines=True))
             yield Static(literal(f"{self._error.code}   c: copy   escape: close"), classes="keys")
 
     def action_close(self) -> None:

@@ -68,7 +68,7 @@ def _paragraph(finding: Finding) -> Content:
     since = f"  since step {finding.since_step}" if finding.since_step is not None else ""
     parts = [
         literal(f"{sign} {finding.title}", "bold"),
-        Content.styled(since, "dim"),
+        Content.styled(since, "$foreground-muted"),
         Content("\n"),
         literal(finding.cause),
         Content("\n"),

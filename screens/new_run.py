@@ -195,7 +195,11 @@ command and as YAML. **s** keeps the settings as a preset of your own.
         kept = ", kept whichever preset you take" if count else ""
         self.status.show(
             Content.assemble(
-                ("New run", "bold"), " from ", literal(self._base), changed, (kept, "dim")
+                ("New run", "bold"),
+                " from ",
+                literal(self._base),
+                changed,
+                (kept, "$foreground-muted"),
             )
         )
 

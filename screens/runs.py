@@ -267,7 +267,7 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
                 if run.model and not run.description:
                     said.append(run.model)
                 words = literal(" · ".join(one_line(text) for text in said if text))
-            place = literal(str(run.path), "dim")
+            place = literal(str(run.path), "$foreground-muted")
         update_changed(self.query_one("#words", Static), words)
         update_changed(self.query_one("#place", Static), place)
 

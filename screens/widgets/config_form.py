@@ -188,7 +188,9 @@ class ConfigForm(Vertical):
             fields = [field for field in group.fields if self._is_found(field, words)]
             if not fields:
                 continue
-            heading = Content.assemble((f"{group.name} ", "bold"), (group.documentation, "dim"))
+            heading = Content.assemble(
+                (f"{group.name} ", "bold"), (group.documentation, "$foreground-muted")
+            )
             options.append(Option(heading, disabled=True))
             for field in fields:
                 self._rows[field.key] = self._row(field.key)

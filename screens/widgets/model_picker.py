@@ -323,7 +323,7 @@ class ModelPicker(Vertical):
             f"{mark} ",
             literal(shortened(entry.name, _NAME_LENGTH), style),
             "  ",
-            literal(shortened(facts, _NAME_LENGTH), "dim"),
+            literal(shortened(facts, _NAME_LENGTH), "$foreground-muted"),
         )
 
     def _highlighted(self) -> ModelEntry | None:

@@ -95,9 +95,9 @@ preset's, but those that you have changed stay as you set them. Save your own wi
         return Content.assemble(
             f"{mark} ",
             name,
-            (" (your own)" if base.own else "", "dim"),
+            (" (your own)" if base.own else "", "$foreground-muted"),
             "\n  ",
-            literal(words[:_DESCRIPTION], "dim"),
+            literal(words[:_DESCRIPTION], "$foreground-muted"),
         )
 
     @on(OptionList.OptionSelected)

@@ -42,7 +42,7 @@ def settings_table(compared: Comparison, width: int) -> RenderableType:
             [
                 Text.assemble(
                     foreign(value.text) if value.text else ABSENT,
-                    (" (default)" if value.is_default else "", "dim"),
+                    (" (default)" if value.is_default else "", "$foreground-muted"),
                 )
                 for value in setting.values
             ],

@@ -31,6 +31,6 @@ def welcome(root: Path, busy: str = "") -> Content:
         Content.styled(first, "bold"),
         Content("   n            a run of your own: model, preset, settings"),
         Content("   ?            help\n"),
-        literal(f"Runs are kept in {shown(root)}", "dim"),
+        literal(f"Runs are kept in {shown(root)}", "$foreground-muted"),
     ]
     return Content("\n").join(parts)

@@ -3,6 +3,7 @@
 `make goldens` writes them anew; the diff is the review.
 """
 
+import difflib
 import os
 from pathlib import Path
 
@@ -42,4 +43,7 @@ def check_golden(app: App[object], name: str) -> None:
         return
     if not path.exists():
         pytest.fail(f"there is no golden {path.name}; write it with UPDATE_GOLDENS=1")
-    assert shown == path.read_text(encoding="utf-8")
+    golden = path.read_text(encoding="utf-8")
+    if shown != golden:
+        lines = difflib.unified_diff(golden.split("\n"), shown.split("\n"), "golden", "shown", n=1)
+        pytest.fail(f"{path.name} looks another way now:\n" + "\n".join(lines))

@@ -591,14 +591,15 @@ async def test_every_theme_says_the_same(make_run: MakeRun, theme: str) -> None:
         check_golden(app, "training")
 
 
-async def test_without_colour_it_says_the_same(
+async def test_without_colour_it_says_in_signs_what_colour_says(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = app_on(make_run())
     async with app.run_test(size=(120, 40)) as pilot:
         await read(app, pilot, 30)
-        check_golden(app, "training")
+        check_golden(app, "training-no-colour")
+        assert "[-cold-] and I [-left-] it." in screen_text(app)
 
 
 async def test_the_keymap_of_the_user_is_obeyed(make_run: MakeRun, worker: Worker) -> None:

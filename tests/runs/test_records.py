@@ -164,7 +164,7 @@ def test_a_run_that_no_worker_had_yet_names_no_process():
 
 
 def test_a_state_of_a_newer_version_that_is_not_known_is_refused_in_words():
-    with pytest.raises(RunError, match="has schema version 2, and this ppo-tui knows up to 1") as caught:
+    with pytest.raises(RunError, match="version 2, and this ppo-tui knows up to 1") as caught:
         RunState.from_json({"v": 2, "state": "dreaming"})
     assert caught.value.code == "run.state"
 

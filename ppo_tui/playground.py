@@ -42,6 +42,7 @@ from ppo_tui.errors import (
     OutOfMemory,
     PpoTuiError,
 )
+from ppo_tui.libraries import prepare_libraries
 from ppo_tui.runs.checkpoints import Checkpoint, good_checkpoints
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.text.figures import size
@@ -337,25 +338,6 @@ def _take_over_stdout() -> Say:
     return say
 
 
-def _quiet_libraries() -> None:
-    """No progress bars that nobody sees, and a log that says when and who."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Threads that spin while they wait take the core that a training beside this needs.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.captureWarnings(True)
-    for name in ("httpx", "httpx2", "urllib3", "filelock"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-
 def _arguments(arguments: list[str]) -> tuple[Path, int | None] | None:
     match arguments:
         case [path]:
@@ -372,7 +354,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(_USAGE, file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE
     say = _take_over_stdout()
-    _quiet_libraries()
+    prepare_libraries(sys.stderr)
     requests = Requests(os.dup(0), say)
     try:
         playground = Playground(RunDirectory.open(read[0]), read[1], say)

@@ -7,13 +7,13 @@ log.txt. All that others learn of it goes through the run directory.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 
 from ppo_tui.errors import ExitCode, PpoTuiError
+from ppo_tui.libraries import prepare_libraries
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.lock import RunLock
 from ppo_tui.runs.phase import Phase
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(arguments) != 1:
         print("usage: python -m ppo_tui.worker RUN_DIR", file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE
-    _prepare_libraries()
+    prepare_libraries(sys.stdout)
     stop = _StopSignal()
     try:
         run = RunDirectory.open(Path(arguments[0]))
@@ -59,29 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
         log.exception("The worker failed.")
         return ExitCode.FAILED
     return ExitCode.STOPPED if phase is Phase.STOPPED else ExitCode.DONE
-
-
-def _prepare_libraries() -> None:
-    """Quiet progress bars that nobody sees, and a log that says when and who."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # OpenMP's threads spin while they wait for each other. By default they do so for so long that,
-    # on a machine that does anything else beside the training, the spinning thread holds the core
-    # which the awaited one needs (measured: 40 times slower on two busy cores); not spinning at all
-    # costs half the speed of a small model on idle ones.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stdout,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.captureWarnings(True)
-    for name in ("httpx", "httpx2", "urllib3", "filelock"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of a cast at every int8 product of every pass.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widget import Widget
 from textual.widgets import Static
 
 from .widgets.key_line import KeyLine
@@ -109,7 +108,3 @@ class PpoScreen(Screen[ResultType]):
             self.app.pop_screen()
         else:
             self.app.go_home()
-
-    def help_widget(self) -> Widget | None:
-        """The widget in focus, whose help is shown first."""
-        return self.focused

@@ -53,9 +53,7 @@ class RunStory:
         evaluation: The last evaluation.
         base: Watched prompt to the base model's answer, in the order of the journal.
         now: Watched prompt to the policy's newest answer.
-        checkpoint: Path of the newest checkpoint, relative to the run.
         said: The last line for people that is still true.
-        device: Where the worker computes, as it says.
         read: How much of the journal has been read, from 0 to 1.
         answers: Requests that the worker has answered: id to words.
     """
@@ -74,9 +72,7 @@ class RunStory:
         self.evaluation: Event | None = None
         self.base: dict[str, Answer] = {}
         self.now: dict[str, Answer] = {}
-        self.checkpoint = ""
         self.said = ""
-        self.device = ""
         self.answers: dict[str, str] = {}
         self._health: dict[str, Finding] = {}
         self._loads: dict[str, deque[tuple[float, float]]] = {}
@@ -196,12 +192,8 @@ class RunStory:
                 for answer in _objects(payload.get("answers")):
                     self._put(book, answer.get("prompt"), answer.get("response"),
                               answer.get("score"), event.step)  # fmt: skip
-            case "checkpoint":
-                self.checkpoint = str(payload.get("path") or self.checkpoint)
             case "state" | "log":
                 self.said = event.message or self.said
-        device = payload.get("device")
-        self.device = device if isinstance(device, str) else self.device
 
     def _answer(
         self, book: dict[str, Answer], pair: dict[str, Any], who: str, step: int | None

@@ -163,7 +163,7 @@ def _first_problem(error: ValidationError, source: str) -> ConfigError:
             code="config.unknown_key",
         )
     given = problem.get("input")
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _in_words(problem)
     where = f"{key}: " if key else ""
     shown = f" (given: {_short(given)})" if key and not isinstance(given, dict) else ""
     return ConfigError(
@@ -171,6 +171,33 @@ def _first_problem(error: ValidationError, source: str) -> ConfigError:
         hint=hint,
         code="config.invalid_value",
     )
+
+
+def _in_words(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, in the words of the settings instead of pydantic's."""
+    kind, context = str(problem["type"]), problem.get("ctx") or {}
+    bounds = {
+        "greater_than": "must be above {gt:g}",
+        "greater_than_equal": "must be {ge:g} or more",
+        "less_than": "must be below {lt:g}",
+        "less_than_equal": "must be {le:g} or less",
+    }
+    if kind in bounds:
+        return bounds[kind].format(**context)
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    if kind == "finite_number":
+        return "must be a finite number"
+    for beginning, words in (
+        ("float", "must be a number"),
+        ("int", "must be a whole number"),
+        ("bool", "must be true or false"),
+        ("string_type", "must be a text"),
+        ("string_too_short", "must not be empty"),
+    ):
+        if kind.startswith(beginning):
+            return words
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _without_branches(location: Sequence[int | str]) -> list[int | str]:

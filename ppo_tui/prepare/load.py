@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 TIMEOUT_SECONDS = 3.0
 
-_FIELDS = "utilization.gpu,memory.used,memory.total,temperature.gpu"
+_FIELDS = "utilization.gpu,memory.used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,12 @@ class Load:
         resident: Memory that the worker's process holds, in GiB.
         gpu: Share of the time in which the card computes, from 0 to 1.
         gpu_memory: Memory of the card that is taken, by whomever, in GiB.
-        gpu_total: Memory of the card, in GiB.
-        temperature: Of the card, in °C.
     """
 
     cpu: float = math.nan
     resident: float = math.nan
     gpu: float = math.nan
     gpu_memory: float = math.nan
-    gpu_total: float = math.nan
-    temperature: float = math.nan
 
 
 class LoadMeter:
@@ -49,8 +45,8 @@ class LoadMeter:
     def look(self) -> Load:
         """How busy both are now; the processors since the last look, so the first one knows not."""
         cpu, resident = self._worker()
-        gpu, taken, total, temperature = self._card()
-        return Load(cpu, resident, gpu, taken, total, temperature)
+        gpu, taken = self._card()
+        return Load(cpu, resident, gpu, taken)
 
     def _worker(self) -> tuple[float, float]:
         import psutil
@@ -67,11 +63,11 @@ class LoadMeter:
             self._process = None
             return math.nan, math.nan
 
-    def _card(self) -> tuple[float, float, float, float]:
+    def _card(self) -> tuple[float, float]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         first = None if visible is None else visible.split(",")[0].strip()
         if self._program is None or first in ("", "-1"):
-            return (math.nan,) * 4
+            return math.nan, math.nan
         command = [self._program, f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"]
         command += [] if first is None else [f"--id={first}"]
         try:
@@ -85,15 +81,15 @@ class LoadMeter:
             ).stdout
         except (OSError, subprocess.SubprocessError):
             self._program = None  # a driver that does not answer is not asked again
-            return (math.nan,) * 4
+            return math.nan, math.nan
         return parsed(answer)
 
 
-def parsed(answer: str) -> tuple[float, float, float, float]:
-    """The first card in nvidia-smi's answer: busy, GiB taken, GiB in all, °C; NaN for `[N/A]`."""
+def parsed(answer: str) -> tuple[float, float]:
+    """The first card in nvidia-smi's answer: busy, and GiB taken; NaN for `[N/A]`."""
     fields = (answer.splitlines() or [""])[0].split(",")
-    numbers = [_number(field) for field in fields] + [math.nan] * 4
-    return numbers[0] / 100, numbers[1] / 1024, numbers[2] / 1024, numbers[3]
+    busy, taken = ([_number(field) for field in fields] + [math.nan] * 2)[:2]
+    return busy / 100, taken / 1024
 
 
 def _number(text: str) -> float:

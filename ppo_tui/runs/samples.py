@@ -90,24 +90,6 @@ class SampleBook:
                     samples.append(sample)
         return samples
 
-    def steps_near(self, step: int, count: int = 1) -> list[int]:
-        """Steps that have samples: the step itself, and up to `count` before and after it."""
-        with _Pages(self._path) as pages:
-            steps: list[int] = []
-            for _ in range(count):
-                earlier = pages.step_before(pages.find(steps[0] if steps else step))
-                if earlier is None:
-                    break
-                steps.insert(0, earlier)
-            later, target = 0, step
-            while True:
-                found = pages.step_from(pages.find(target))
-                later += found != step
-                if found is None or later > count:
-                    return steps
-                steps.append(found)
-                target = found + 1
-
     def of_prompt(self, prompt: str, limit: int = 100) -> list[Sample]:
         """Samples of one prompt over time, oldest first, evenly thinned to at most `limit`."""
         needle = b'"prompt":' + strict_json.dumps(prompt).encode()
@@ -208,11 +190,6 @@ class _Pages:
             else:
                 high = middle
         return low
-
-    def step_from(self, offset: int) -> int | None:
-        """The step of the first sample from an offset on."""
-        place = self._first_sample(offset, self.end)
-        return place[1] if place else None
 
     def step_before(self, offset: int) -> int | None:
         """The step of the last sample before an offset."""

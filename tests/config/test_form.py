@@ -90,9 +90,9 @@ def test_a_typed_text_is_read_as_it_is_meant(demo, key, text, value):
 @pytest.mark.parametrize(
     ("key", "text", "error"),
     [
-        ("steps", "0", "Input should be greater than or equal to 1 (given: 0)."),
-        ("ppo.clip", "1", "Input should be less than 1 (given: 1)."),
-        ("ppo.value", "hed", "Input should be 'head' or 'adapter' (given: 'hed')."),
+        ("steps", "0", "Must be 1 or more (given: 0)."),
+        ("ppo.clip", "1", "Must be below 1 (given: 1)."),
+        ("ppo.value", "hed", "Must be 'head' or 'adapter' (given: 'hed')."),
         ("data.template", "hello", "Template must contain {prompt}, or be chat."),
         ("optim.betas", "0.9, 1.5", "Betas must lie in [0, 1)."),
         ("adapter.targets", "", "Targets must name at least one layer, or be all-linear."),
@@ -161,7 +161,7 @@ def test_a_conflict_names_the_setting_that_was_changed(demo):
 def test_a_setting_stays_editable_while_another_is_in_conflict(demo):
     broken = demo.with_value("rollout.batch_size", 100)
     assert check(broken, "optim.lr", "0.1").error == ""
-    assert check(broken, "optim.lr", "-1").error.startswith("Input should be greater than 0")
+    assert check(broken, "optim.lr", "-1").error.startswith("Must be above 0")
     assert check(broken, "ppo.minibatches", "4").conflict == ""
 
 

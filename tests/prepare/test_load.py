@@ -10,19 +10,18 @@ from ppo_tui.prepare.load import LoadMeter, parsed
 
 
 def test_a_card_that_says_all() -> None:
-    assert parsed("87, 8192, 12288, 64\n12, 1, 2, 3\n") == (0.87, 8.0, 12.0, 64.0)
+    assert parsed("87, 8192\n12, 1\n") == (0.87, 8.0)
 
 
-@pytest.mark.parametrize("answer", ["", "\n", "No devices were found", "[N/A], [N/A], [N/A]"])
+@pytest.mark.parametrize("answer", ["", "\n", "No devices were found", "[N/A], [N/A]"])
 def test_a_card_that_says_nothing(answer: str) -> None:
     assert all(math.isnan(figure) for figure in parsed(answer))
 
 
 def test_a_card_that_says_half() -> None:
-    busy, taken, total, heat = parsed("5, [N/A], 12288, [N/A]")
-    assert (busy, total) == (0.05, 12.0)
+    busy, taken = parsed("5, [N/A]")
+    assert busy == 0.05
     assert math.isnan(taken)
-    assert math.isnan(heat)
 
 
 def test_a_worker_is_measured_from_the_second_look_on() -> None:
@@ -43,12 +42,12 @@ def test_the_card_is_asked_by_its_own_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\necho "$@" > "$0.asked"\necho "50, 1024, 2048, 40"\n')
+    program.write_text('#!/bin/sh\necho "$@" > "$0.asked"\necho "50, 1024"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
     load = LoadMeter(os.getpid()).look()
-    assert (load.gpu, load.gpu_memory, load.gpu_total, load.temperature) == (0.5, 1.0, 2.0, 40.0)
+    assert (load.gpu, load.gpu_memory) == (0.5, 1.0)
     assert "--id=1" in (tmp_path / "nvidia-smi.asked").read_text()
 
 

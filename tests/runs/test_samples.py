@@ -76,7 +76,6 @@ def test_a_run_without_samples_has_none(path: Path):
 
     assert book.last_step() is None
     assert book.of_step(1) == []
-    assert book.steps_near(1) == []
     assert book.of_prompt("a prompt") == []
     assert book.ranked("best").samples == ()
 
@@ -148,16 +147,6 @@ def test_samples_of_another_program_are_read_whatever_the_order_of_their_fields(
     assert [one.step for one in book.ranked("best", 2).samples] == [29, 28]
 
 
-def test_steps_near_names_those_that_have_samples(path: Path):
-    book = write(path, *(sample(step, index) for step in (1, 3, 4, 8, 9) for index in range(2)))
-
-    assert book.steps_near(4) == [3, 4, 8]
-    assert book.steps_near(5) == [4, 8]
-    assert book.steps_near(1, 2) == [1, 3, 4]
-    assert book.steps_near(9, 2) == [4, 8, 9]
-    assert book.steps_near(100) == [9]
-
-
 @given(
     st.lists(
         st.tuples(
@@ -188,10 +177,6 @@ def test_bisecting_finds_what_reading_line_by_line_finds(
 
     assert ids(book.of_step(target)) == ids(one for one in written if one.step == target)
     assert book.last_step() == (steps[-1] if steps else None)
-    before = [other for other in steps if other < target]
-    after = [other for other in steps if other > target]
-    here = [target] if target in steps else []
-    assert book.steps_near(target) == [*before[-1:], *here, *after[:1]]
 
 
 # ---- a prompt over time

@@ -94,9 +94,7 @@ async def test_a_text_that_cannot_be_is_told_and_not_taken(app):
         app.form.select("steps")
         await pilot.press("enter", "0")
         await pilot.pause()
-        assert app.text_of("#field-problem") == (
-            "✗ Input should be greater than or equal to 1 (given: 0)."
-        )
+        assert app.text_of("#field-problem") == ("✗ Must be 1 or more (given: 0).")
         assert app.draft.value("steps") == 36
         await pilot.press("escape")
         await pilot.pause()

@@ -9,7 +9,6 @@ from ppo_tui.runs.history import Batch, block_of
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.records import (
     Event,
-    checkpoint_event,
     eval_event,
     health_event,
     log_event,
@@ -139,7 +138,6 @@ def test_what_was_said_holds_until_the_next_step() -> None:
     story = RunStory()
     story.take(events(log_event("Loading the weights.", device="cuda")))
     assert story.said == "Loading the weights."
-    assert story.device == "cuda"
     story.take(steps(1, 1))
     assert story.said == ""
 
@@ -150,11 +148,9 @@ def test_an_answered_request_is_remembered_in_words() -> None:
         events(
             log_event("Saved it.").answering("7-a"),
             state_event(Phase.PAUSED).answering("8-b"),
-            checkpoint_event(4, "checkpoints/step-000004"),
         )
     )
     assert story.answers == {"7-a": "Saved it.", "8-b": "paused"}
-    assert story.checkpoint == "checkpoints/step-000004"
 
 
 def test_a_journal_that_begins_anew_is_a_new_story() -> None:

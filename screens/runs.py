@@ -41,6 +41,9 @@ _LONGEST = 600
 """More of an error than this has no room below the list; the run's own screen has all of it."""
 
 _RESUMABLE = frozenset({Phase.CREATED, Phase.STOPPED, Phase.FAILED, Phase.CRASHED})
+_NEEDS_RUNS = frozenset(
+    {"resume", "stop", "copy", "compare", "filter", "delete", "log", "export", "playground"}
+)
 _ONE_RUN = frozenset({"open", "resume", "stop", "copy", "delete", "log", "export", "playground"})
 
 
@@ -84,13 +87,13 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
                 tooltip="Show the marked runs side by side"),
         Binding("slash", "filter", "Filter", id="runs.filter", key_display="/",
                 tooltip="Keep only the runs that fit some words"),
-        Binding("x,delete", "delete", "Delete", id="runs.delete", show=False,
+        Binding("x,delete", "delete", "Delete", id="runs.delete",
                 tooltip="Delete the run and all that it made; asks first"),
-        Binding("l", "log", "Log", id="runs.log", show=False,
+        Binding("l", "log", "Log", id="runs.log",
                 tooltip="Read what the run's worker printed"),
-        Binding("e", "export", "Export", id="runs.export", show=False,
+        Binding("e", "export", "Export", id="runs.export",
                 tooltip="Take the run's adapter home"),
-        Binding("p", "playground", "Playground", id="runs.playground", show=False,
+        Binding("p", "playground", "Playground", id="runs.playground",
                 tooltip="Talk to the tuned model and to its base"),
         Binding("o", "next_order", "Order", id="runs.order", show=False,
                 tooltip="Order the list by the next column"),
@@ -291,7 +294,7 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
             return True
         if action == "demo":
             return self._welcoming and not self.busy
-        if self._welcoming and action in ("resume", "stop", "copy", "compare", "filter", "delete"):
+        if self._welcoming and action in _NEEDS_RUNS:
             return False
         if action == "compare":
             return True if FEWEST <= len(self._compared()) <= MOST else None

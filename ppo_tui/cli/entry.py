@@ -65,7 +65,9 @@ class _Commands(TyperGroup):
         if name not in self.commands and not name.startswith("-"):
             if len(args) == 1 and _is_run(name):
                 return watch.OPEN, self.commands[watch.OPEN], args
-            near = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.5)
+            # `last` is no command, but a word that stands for one's newest run.
+            shown = [known for known, command in self.commands.items() if not command.hidden]
+            near = difflib.get_close_matches(name, [*shown, "last"], n=1, cutoff=0.5)
             nearest = f"did you mean {near[0]!r}?" if near else "`ppo-tui --help` lists them."
             ctx.fail(f"There is no command {name!r}: {nearest}")
         return super().resolve_command(ctx, args)

@@ -166,9 +166,8 @@ def check_comparable(runs: Sequence[RunDirectory]) -> tuple[RunDirectory, ...]:
         UsageError: They are too few, too many, or one of them stands twice (`usage.compare`).
     """
     if not FEWEST <= len(runs) <= MOST:
-        count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
         raise UsageError(
-            f"{FEWEST} to {MOST} runs can be compared, and {count} were named",
+            f"{FEWEST} to {MOST} runs can be compared; named: {len(runs)}",
             code="usage.compare",
         )
     seen: set[str] = set()

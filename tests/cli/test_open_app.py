@@ -69,3 +69,9 @@ def test_the_last_run_is_asked_for_before_there_is_one(here) -> None:
     said = here("last")
     assert said.code == 1
     assert "there is no run yet" in said.err
+
+
+def test_a_misspelt_last_is_understood(here) -> None:
+    said = here("lst")
+    assert said.code == 2
+    assert "did you mean 'last'?" in said.err

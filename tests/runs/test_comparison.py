@@ -80,10 +80,10 @@ def test_runs_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
     assert told_apart(runs) == ("a/x/demo", "b/x/demo", "other")
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "0 runs"), (1, "1 run "), (9, "9 runs")])
-def test_two_to_eight_runs_can_be_compared(tmp_path, count, words):
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_two_to_eight_runs_can_be_compared(tmp_path, count):
     runs = [make(tmp_path / str(number)) for number in range(count)]
-    with pytest.raises(UsageError, match=f"2 to 8 runs can be compared, and {words}"):
+    with pytest.raises(UsageError, match=f"2 to 8 runs can be compared; named: {count}"):
         Comparer(runs)
 
 

@@ -65,7 +65,7 @@ def count_safetensors(folder: Path, tied: bool) -> WeightCounts | None:
     Raises:
         ModelError: A file is damaged (``model.corrupt``).
     """
-    paths = _files(folder)
+    paths = weight_files(folder)
     if not paths or not all(path.is_file() for path in paths):
         return None
     linear = embeddings = head = other = 0
@@ -126,7 +126,12 @@ def _shapes(header: Any, data_bytes: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder; those that its index names need not be there.
+
+    Raises:
+        ModelError: The index is damaged (``model.corrupt``).
+    """
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]

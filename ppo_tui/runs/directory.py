@@ -1,6 +1,6 @@
 """The run directory: what lies where in it, how it is made and how it is recognised.
 
-RUN/  config.yaml  state.json  events.jsonl  samples.jsonl  ratings.jsonl
+RUN/  config.yaml  state.json  events.jsonl  samples.jsonl  pool.jsonl  ratings.jsonl
       control/  checkpoints/  log.txt  lock  launch.json
 """
 
@@ -53,6 +53,11 @@ class RunDirectory:
     def samples_path(self) -> Path:
         """Journal of prompts and responses."""
         return self.path / "samples.jsonl"
+
+    @property
+    def pool_path(self) -> Path:
+        """Journal of the texts that people may be asked about."""
+        return self.path / "pool.jsonl"
 
     @property
     def ratings_path(self) -> Path:

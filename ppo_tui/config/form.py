@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ppo_tui.config.rewards import BUILT_IN_TERMS, RewardTerm, plugin_kinds
+from ppo_tui.config.rewards import BUILT_IN_TERMS, RewardTerm, option_names, plugin_kinds
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.config.yaml_io import dump_yaml, line_of_yaml, load_yaml
 
@@ -131,11 +131,11 @@ def text_of(field: FormField, value: Any) -> str:
 def bare_term(term: Mapping[str, Any]) -> dict[str, Any]:
     """A reward term without the options that are at their default."""
     model = BUILT_IN_TERMS.get(str(term.get("kind")), RewardTerm)
-    fields = model.model_fields
+    fields, names = model.model_fields, option_names(model)
     return {
         key: value
         for key, value in term.items()
-        if key == "kind" or key not in fields or value != _plain(fields[key].get_default())
+        if key == "kind" or key not in names or value != _plain(fields[names[key]].get_default())
     }
 
 
@@ -165,9 +165,9 @@ def term_kinds() -> Mapping[str, TermKind]:
     kinds = {}
     for name, model in BUILT_IN_TERMS.items():
         options = tuple(
-            (option, info.description or "")
-            for option, info in model.model_fields.items()
-            if option not in RewardTerm.model_fields
+            (option, model.model_fields[attribute].description or "")
+            for option, attribute in option_names(model).items()
+            if attribute not in RewardTerm.model_fields
         )
         kinds[name] = TermKind(name, _first_line(model.__doc__), options)
     for name in sorted(plugin_kinds()):

@@ -10,12 +10,15 @@ import os
 from pathlib import Path
 
 from ppo_tui.config.resolve import COMMAND_LINE, DEFAULT, ResolvedConfig
-from ppo_tui.config.rewards import PythonTerm
+from ppo_tui.config.rewards import AdapterTerm, HumanTerm, PythonTerm, RewardTerm
 from ppo_tui.config.schema import BUNDLED
+
+_PATHS = {PythonTerm: "path", HumanTerm: "source", AdapterTerm: "path"}
+"""The attribute of a reward term that is a path."""
 
 
 def with_absolute_paths(resolved: ResolvedConfig, folder: Path | None = None) -> ResolvedConfig:
-    """The configuration with the paths of prompts, local model and reward files made absolute.
+    """The configuration with the paths of prompts, model, ratings and rewards made absolute.
 
     Args:
         resolved: What `resolve` made.
@@ -36,24 +39,23 @@ def with_absolute_paths(resolved: ResolvedConfig, folder: Path | None = None) ->
         path = absolute(model.name, "model.name", "model")
         if os.path.exists(path) or _is_meant_as_path(model.name):
             model = model.model_copy(update={"name": path})
-    terms = tuple(
-        term.model_copy(
-            update={
-                "path": absolute(
-                    term.path,
-                    f"reward.terms.{number}.path",
-                    f"reward.terms.{number}",
-                    "reward.terms",
-                    "reward",
-                )
-            }
-        )
-        if isinstance(term, PythonTerm)
-        else term
-        for number, term in enumerate(reward.terms)
-    )
+    def absolute_in(number: int, term: RewardTerm) -> RewardTerm:
+        attribute = _PATHS.get(type(term))
+        path = getattr(term, attribute) if attribute else None
+        if attribute is None or path is None:
+            return term
+        place = f"reward.terms.{number}"
+        option = type(term).model_fields[attribute].alias or attribute
+        keys = (f"{place}.{option}", place, "reward.terms", "reward")
+        return term.model_copy(update={attribute: absolute(path, *keys)})
+
+    terms = tuple(absolute_in(number, term) for number, term in enumerate(reward.terms))
     reward = reward.model_copy(update={"terms": terms})
-    changed = config.model_copy(update={"data": data, "model": model, "reward": reward})
+    use = tuple(absolute(path, "ratings.use", "ratings") for path in config.ratings.use)
+    ratings = config.ratings.model_copy(update={"use": use})
+    changed = config.model_copy(
+        update={"data": data, "model": model, "reward": reward, "ratings": ratings}
+    )
     return ResolvedConfig(changed, resolved.name, resolved.origins)
 
 

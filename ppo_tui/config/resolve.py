@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ppo_tui.config.presets import as_mapping, load_preset, looks_like_a_file
-from ppo_tui.config.rewards import BUILT_IN_TERMS, PLUGIN, PluginTerm
+from ppo_tui.config.rewards import BUILT_IN_TERMS, PLUGIN, PluginTerm, option_names
 from ppo_tui.config.schema import SCHEMA_VERSION, RunConfig
 from ppo_tui.config.yaml_io import dump_yaml, load_yaml, read_yaml
 from ppo_tui.errors import ConfigError, UsageError, did_you_mean
@@ -202,23 +202,26 @@ def _in_words(problem: Mapping[str, Any]) -> str:
 
 def _without_branches(location: Sequence[int | str]) -> list[int | str]:
     # pydantic names the branch of a union ("literal['all-linear']") and the kind of a term.
-    kinds = (*BUILT_IN_TERMS, PLUGIN)
     return [
         part
-        for part in location
-        if isinstance(part, int) or not (part in kinds or set(part) & set("[]'"))
+        for index, part in enumerate(location)
+        if isinstance(part, int) or not (_is_kind(location, index) or set(part) & set("[]'"))
     ]
+
+
+def _is_kind(location: Sequence[int | str], index: int) -> bool:
+    """Whether a part of a location is the kind of the term whose number stands before it."""
+    after_a_number = index > 0 and isinstance(location[index - 1], int)
+    return after_a_number and location[index] in (*BUILT_IN_TERMS, PLUGIN)
 
 
 def _known_keys(location: Sequence[int | str]) -> list[str]:
     model: type[BaseModel] = RunConfig
-    for part in location:
+    for index, part in enumerate(location):
         if isinstance(part, int):
             continue
-        if part in BUILT_IN_TERMS:
-            return list(BUILT_IN_TERMS[part].model_fields)
-        if part == PLUGIN:
-            return list(PluginTerm.model_fields)
+        if _is_kind(location, index):
+            return list(option_names(BUILT_IN_TERMS.get(part, PluginTerm)))
         field = model.model_fields.get(part)
         annotation = field.annotation if field else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

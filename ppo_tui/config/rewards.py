@@ -134,6 +134,38 @@ class PythonTerm(RewardTerm):
     )
 
 
+class HumanTerm(RewardTerm):
+    """What people's ratings of the samples say, as far as it can be told from them.
+
+    On the scale of the ratings, 1 to 5. The score is mean - pessimism * std: where nobody has
+    looked the reward is unsure, and PPO shall not run there.
+    """
+
+    # In the term itself it is `from`, which Python keeps for itself.
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    kind: Literal["human"] = "human"
+    pessimism: FiniteFloat = Field(
+        0.5, ge=0, description="Standard deviations that are subtracted from the expected rating."
+    )
+    source: str | None = Field(
+        None,
+        alias="from",
+        min_length=1,
+        description="A reward made by `ppo-tui reward fit`, used as it is; null learns from the "
+        "ratings of this run.",
+    )
+
+
+class AdapterTerm(RewardTerm):
+    """A reward adapter: a LoRA on the same base that was trained on many ratings."""
+
+    kind: Literal["adapter"] = "adapter"
+    path: str = Field(
+        min_length=1, description="The folder made by `ppo-tui reward fit --adapter`."
+    )
+
+
 class PluginTerm(RewardTerm):
     """A reward that another installed package provides by entry point."""
 
@@ -153,10 +185,24 @@ class PluginTerm(RewardTerm):
         return value
 
 
-BuiltInTerm = SentimentTerm | LengthTerm | RegexTerm | KeywordsTerm | RepetitionTerm | PythonTerm
+BuiltInTerm = (
+    SentimentTerm
+    | LengthTerm
+    | RegexTerm
+    | KeywordsTerm
+    | RepetitionTerm
+    | PythonTerm
+    | HumanTerm
+    | AdapterTerm
+)
 BUILT_IN_TERMS: dict[str, type[RewardTerm]] = {
     term.model_fields["kind"].default: term for term in get_args(BuiltInTerm)
 }
+
+
+def option_names(term: type[RewardTerm]) -> dict[str, str]:
+    """The options of a kind as a configuration names them, each with its attribute."""
+    return {info.alias or name: name for name, info in term.model_fields.items()}
 
 
 def plugin_kinds() -> frozenset[str]:
@@ -181,6 +227,8 @@ AnyRewardTerm = Annotated[
     | Annotated[KeywordsTerm, Tag("keywords")]
     | Annotated[RepetitionTerm, Tag("repetition")]
     | Annotated[PythonTerm, Tag("python")]
+    | Annotated[HumanTerm, Tag("human")]
+    | Annotated[AdapterTerm, Tag("adapter")]
     | Annotated[PluginTerm, Tag("plugin")],
     Discriminator(_kind_of),
 ]

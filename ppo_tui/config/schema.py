@@ -7,11 +7,11 @@ refused. Nothing here knows torch.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from ppo_tui.config.rewards import AnyRewardTerm, SentimentTerm
+from ppo_tui.config.rewards import AnyRewardTerm, HumanTerm, SentimentTerm
 
 SCHEMA_VERSION: Final = 1
 
@@ -105,16 +105,55 @@ class RewardConfig(Group):
     whiten: bool = False
     """Scale the per-token rewards to unit variance over the batch, keeping their mean."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_single_term_may_stand_alone(cls, values: Any) -> Any:
+        # `reward: human`, and `reward: {kind: human, from: PATH}`.
+        if isinstance(values, str):
+            return {"terms": [{"kind": values}]}
+        if isinstance(values, dict) and "kind" in values and "terms" not in values:
+            return {"terms": [values]}
+        return values
+
+    @property
+    def learns_from_ratings(self) -> bool:
+        """Whether a term is fitted to the ratings that this run gets."""
+        return any(isinstance(term, HumanTerm) and term.source is None for term in self.terms)
+
     @model_validator(mode="after")
     def _labels_differ(self) -> RewardConfig:
         labels = [term.label for term in self.terms]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"two terms are called {twice[0]!r}: give one of them a name")
+        if sum(isinstance(term, HumanTerm) and term.source is None for term in self.terms) > 1:
+            raise ValueError("only one human term can learn from the ratings of this run")
         reserved = {"score", "total"} & set(labels)
         if reserved:
             raise ValueError(f"a term cannot be called {sorted(reserved)[0]!r}: the name is taken")
         return self
+
+
+class RatingsConfig(Group):
+    """Which texts people are asked to rate, and whether the run waits for them."""
+
+    mode: Literal["wait", "flow"] = "flow"
+    """wait rests every so many steps until a round is rated; flow goes on with what there is."""
+    first: int = Field(20, ge=5)
+    """Ratings that `reward: human` must have before the first step, in either mode."""
+    every: int = Field(10, ge=1)
+    """wait: steps from one round to the next."""
+    per_round: int = Field(10, ge=1)
+    """wait: ratings of a round."""
+    timeout_minutes: FiniteFloat | None = Field(None, gt=0)
+    """How long to wait for people; then the run goes on if it can, or stops. null waits on."""
+    candidates: int = Field(256, ge=8)
+    """reward: human: responses written before the first step, to choose from and to learn the
+    spread of texts."""
+    pool: int = Field(8, ge=0)
+    """Responses of each step that are kept to be rated, now or in another run; 0 keeps none."""
+    use: tuple[str, ...] = ()
+    """Ratings of other runs on the same base that count as well: run folders or ratings files."""
 
 
 class RolloutConfig(Group):
@@ -261,6 +300,7 @@ class RunConfig(Group):
     adapter: AdapterConfig = AdapterConfig()
     data: DataConfig = DataConfig()
     reward: RewardConfig = RewardConfig()
+    ratings: RatingsConfig = RatingsConfig()
     rollout: RolloutConfig = RolloutConfig()
     ppo: PPOConfig = PPOConfig()
     optim: OptimConfig = OptimConfig()
@@ -285,6 +325,14 @@ class RunConfig(Group):
                 f"optim.warmup_steps ({self.optim.warmup_steps}) must be less than "
                 f"steps ({self.steps})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _waiting_has_a_reason(self) -> RunConfig:
+        if self.ratings.mode == "wait" and not self.reward.learns_from_ratings:
+            raise ValueError("ratings.mode: wait needs a reward term of kind human, without from")
+        if self.ratings.use and not self.reward.learns_from_ratings:
+            raise ValueError("ratings.use needs a reward term of kind human, without from")
         return self
 
     @property

@@ -18,8 +18,8 @@ from ppo_tui.policy.sequences import Sequences
 ROWS_AT_ONCE = 512
 """Responses that are generated and measured together, where the batch of a step is smaller."""
 
-ScoreTexts = Callable[[Sequence[str], Sequence[str], torch.Tensor], tuple[Array, Array]]
-"""Prompts, responses, finished -> recorded scores and shaped scores, each one a response."""
+ScoreTexts = Callable[[Sequence[str], Sequence[str], torch.Tensor, Sequences], tuple[Array, Array]]
+"""Prompts, responses, finished, tokens -> recorded and shaped scores, each one a response."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,9 @@ class Evaluator:
         settings = self._config.eval
         if self._base is None:
             self._base = self._answer(settings.reference_samples, reference=True)
-        elif self._config.reward.scaling == "running":
-            # The samples stay, and their shaping moves with the run's statistics.
+        elif self._config.reward.scaling == "running" or self._config.reward.learns_from_ratings:
+            # The samples stay; their shaping moves with the run's statistics, and what people
+            # want of them with the ratings.
             self._base = self._scored(self._base, settings.reference_samples)
         base = self._base
         tuned = self._answer(settings.samples, reference=False)
@@ -166,7 +167,7 @@ class Evaluator:
 
     def _scored(self, answers: _Answers, samples: int) -> _Answers:
         prompts = [prompt.text for prompt in self._prompts for _ in range(samples)]
-        scores, shaped = self._score(prompts, answers.texts, answers.ended)
+        scores, shaped = self._score(prompts, answers.texts, answers.ended, answers.sequences)
         return replace(answers, scores=scores, shaped=shaped)
 
     @property

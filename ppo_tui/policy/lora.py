@@ -57,6 +57,8 @@ def _forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if self.disable_adapters:
         return functional.linear(x, base.weight, base.bias)
     (adapter,) = self.active_adapters
+    if adapter not in self.lora_A:  # a layer that only another adapter changes
+        return functional.linear(x, base.weight, base.bias)
     result: Tensor = _MergedLinear.apply(  # type: ignore[no-untyped-call]
         x,
         base.weight,

@@ -1,8 +1,12 @@
-"""Policy, reference and critic on one base model in memory.
+"""Policy, reference, critic and reward adapters on one base model in memory.
 
 The policy is the base with its LoRA on, the reference the same weights with it off. The critic is a
 scalar head on the policy's trunk, or on the trunk with a second LoRA. All of them see the same
 left-padded prompts and right-padded responses, and divide the logits by the same temperature.
+
+A reward adapter is one more LoRA that was trained before (see `ppo_tui.training.reward_adapter`):
+it is read, never trained and never saved, and the others compute the same numbers with and without
+it, to the last bit.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppo_tui.config.schema import AdapterConfig
@@ -20,6 +26,8 @@ from ppo_tui.errors import CheckpointError, ConfigError
 from ppo_tui.policy.head import token_logprobs
 from ppo_tui.policy.loading import BaseModel
 from ppo_tui.policy.lora import speed_up
+from ppo_tui.policy.readings import reading_of
+from ppo_tui.policy.reward_files import read_reward_adapter
 from ppo_tui.policy.sequences import Sequences
 from ppo_tui.policy.trunk import Trunk
 
@@ -76,7 +84,10 @@ class Roles:
         # Listed once: a walk over the whole model at each change of role would cost a tenth of a
         # step of a small model.
         self._trained = {name: _adapter_parameters(self.peft, name) for name in names}
-        self._role: Role | None = None
+        # Their names are a user's; peft's must have no dot and differ from policy and value.
+        self._rewards: dict[str, str] = {}
+        self._frozen: list[nn.Parameter] = []
+        self._role: str | None = None
         self._become("policy")
 
     # ---- parameters
@@ -114,8 +125,30 @@ class Roles:
         assert logprobs is not None
         return logprobs
 
+    @torch.no_grad()
+    def reference_reading(self, batch: Sequences) -> tuple[Tensor, NDArray[np.float32]]:
+        """The same, and from the same pass what the base model reads in each response.
+
+        Returns:
+            Log-probabilities ``[B, R]``, and readings ``[B, D]`` on the CPU.
+        """
+        states: list[Tensor] = []
+        logprobs, _, _ = self._pass(
+            "reference", batch, logprobs=True, values=False, entropy=False, keep=states
+        )
+        assert logprobs is not None
+        embeddings = self.trunk.embeddings(batch.response_ids)
+        return logprobs, reading_of(batch, states[0], embeddings)
+
     def _pass(
-        self, role: Role, batch: Sequences, *, logprobs: bool, values: bool, entropy: bool
+        self,
+        role: Role,
+        batch: Sequences,
+        *,
+        logprobs: bool,
+        values: bool,
+        entropy: bool,
+        keep: list[Tensor] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         self._become(role)
         ids, mask, positions = batch.model_inputs()
@@ -123,6 +156,8 @@ class Roles:
         start = batch.prompt_ids.shape[1] - 1
         window = slice(start, start + batch.response_ids.shape[1])
         output = self.trunk(ids, mask, positions)
+        if keep is not None:
+            keep.append(output.states)
         real = batch.response_mask
         chosen = spread = value = None
         if logprobs:
@@ -142,9 +177,37 @@ class Roles:
             )
         return chosen, value, spread
 
+    def pooled(self, name: str, batch: Sequences) -> Tensor:
+        """What a reward adapter reads in each response: ``[B, H]`` float32, without a graph.
+
+        The last hidden state at the response's last token, which has seen all of it. An end token
+        is not that one, unless there is no other: a rated text does not tell whether it had one.
+
+        Args:
+            name: As it was called when it was loaded.
+            batch: B responses.
+        """
+        with torch.no_grad():
+            return self._pooled(self._rewards[name], batch)
+
+    def policy_pooled(self, batch: Sequences) -> Tensor:
+        """The same of the policy's adapter, differentiable: a reward adapter in training."""
+        return self._pooled("policy", batch)
+
+    def _pooled(self, role: str, batch: Sequences) -> Tensor:
+        self._become(role)
+        ids, mask, positions = batch.model_inputs()
+        start = batch.prompt_ids.shape[1]
+        states = self.trunk(ids, mask, positions).states[:, start:]
+        lengths = batch.response_lengths
+        last = batch.response_ids.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
+        ends = torch.isin(last, torch.tensor(self.base.vocabulary.eos_ids, device=last.device))
+        place = (lengths - ends.long()).clamp(min=1) - 1
+        return states[torch.arange(len(batch), device=states.device), place].float()
+
     # ---- roles
 
-    def _become(self, role: Role) -> None:
+    def _become(self, role: str) -> None:
         if role == self._role:
             return
         for layer in self._layers:
@@ -156,6 +219,8 @@ class Roles:
         # peft freezes what is not active; here everything that was made to be trained stays so.
         for parameter in (*self.policy_parameters(), *self.value_parameters()):
             parameter.requires_grad_(True)
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
         self._role = role
 
     @contextmanager
@@ -178,6 +243,8 @@ class Roles:
         try:
             with torch.no_grad():
                 for layer in self._layers:
+                    if "policy" not in layer.lora_A:
+                        continue  # a reward adapter's alone
                     weight = layer.get_base_layer().weight
                     originals.append((weight, weight.data))
                     weight.data = weight.data + layer.get_delta_weight("policy").to(weight.dtype)
@@ -190,8 +257,8 @@ class Roles:
     # ---- saving
 
     def adapter_names(self) -> list[str]:
-        """The adapters there are: ``policy`` and perhaps ``value``."""
-        return list(self.peft.peft_config)
+        """The adapters that are trained: ``policy`` and perhaps ``value``."""
+        return list(self._trained)
 
     def save_adapter(self, name: str, folder: Path) -> None:
         """Write one adapter in peft's format, ready for `PeftModel.from_pretrained`."""
@@ -231,6 +298,28 @@ class Roles:
         set_peft_model_state_dict(self.peft, state, adapter_name=name)
         for parameter in (*self.policy_parameters(), *self.value_parameters()):
             parameter.requires_grad_(True)
+
+    def load_reward_adapter(self, name: str, folder: Path) -> None:
+        """Put a trained reward adapter beside the others; rank and layers may be its own.
+
+        Args:
+            name: What `pooled` calls it.
+            folder: In peft's format, as `save_adapter` writes it.
+
+        Raises:
+            RewardError: It is damaged (`reward.artefact_damaged`), or does not fit this model
+                (`reward.other_base`).
+        """
+        read = read_reward_adapter(folder)
+        inside = f"reward_{len(self._rewards)}"
+        read.put_into(self.peft, inside)
+        self.peft.eval()
+        self._rewards[name] = inside
+        self._frozen += _adapter_parameters(self.peft, inside)
+        self._layers = _tuner_layers(self.peft)
+        speed_up(self._layers)
+        self._role = None  # peft has changed what is active
+        self._become("policy")
 
 
 def _scatter(flat: Tensor, mask: Tensor) -> Tensor:

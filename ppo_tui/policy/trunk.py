@@ -70,6 +70,11 @@ class Trunk:
         output = self._model(**arguments, output_hidden_states=True)
         return TrunkOutput(output.logits, output.hidden_states[-1])
 
+    def embeddings(self, ids: Tensor) -> Tensor:
+        """The input embeddings of token ids, ``[...]`` to ``[..., E]``."""
+        result: Tensor = self._model.get_input_embeddings()(ids)
+        return result
+
     def head(self, features: Tensor) -> Tensor:
         """Logits of features of any leading shape."""
         if self._body is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from ppo_tui.config.rewards import PythonTerm
+from ppo_tui.config.rewards import AdapterTerm, HumanTerm, PythonTerm
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.errors import ModelError, ResourceError
 from ppo_tui.runs.paths import shown
@@ -16,10 +17,13 @@ def check(config: RunConfig) -> None:
     Raises:
         DataError: The prompts cannot be read.
         ModelError: The model is not there, is no model, or is damaged.
-        ResourceError: A reward file is not there.
+        ResourceError: A reward file or a reward that was made before is not there.
+        RewardError: A reward that was made before is damaged, or of another base.
+        RunError: Ratings that are to be used are not there.
     """
     from ppo_tui.data import load_prompts
     from ppo_tui.plan import read_architecture
+    from ppo_tui.runs.rating_files import ratings_at
 
     load_prompts(config.data)
     for term in config.reward.terms:
@@ -28,9 +32,31 @@ def check(config: RunConfig) -> None:
                 f"The reward file {shown(term.path)} does not exist.",
                 code="reward.file_missing",
             )
+    for path in config.ratings.use:
+        ratings_at(Path(path))
     try:
         read_architecture(config.model)
     except ModelError as error:
         # An architecture that cannot be planned for may load all the same; the worker will say.
         if error.code != "model.unsupported":
             raise
+    _check_rewards(config)
+
+
+def _check_rewards(config: RunConfig) -> None:
+    """Refuse rewards that were learnt on another base, as far as the base is known here."""
+    places = [term.source for term in config.reward.terms if isinstance(term, HumanTerm)]
+    places += [term.path for term in config.reward.terms if isinstance(term, AdapterTerm)]
+    made_before = [place for place in places if place is not None]
+    if not made_before:
+        return
+    from ppo_tui.plan.identity import base_identity
+    from ppo_tui.taste.artefact import check_base, load_artefact
+
+    artefacts = [load_artefact(Path(place)) for place in made_before]
+    try:
+        base = base_identity(config.model)
+    except ModelError:
+        return  # not downloaded yet; the worker looks again
+    for artefact in artefacts:
+        check_base(artefact, base, config.model.name)

@@ -16,6 +16,8 @@ from typing import Any
 
 from ppo_tui.config.rewards import (
     ENTRY_POINT_GROUP,
+    AdapterTerm,
+    HumanTerm,
     KeywordsTerm,
     LengthTerm,
     PluginTerm,
@@ -27,7 +29,9 @@ from ppo_tui.config.rewards import (
     reward_kinds,
 )
 from ppo_tui.errors import ResourceError, RewardError, did_you_mean
+from ppo_tui.rewards.adapter import AdapterReward
 from ppo_tui.rewards.foreign import foreign_code
+from ppo_tui.rewards.human import Human
 from ppo_tui.rewards.keywords import Keywords
 from ppo_tui.rewards.length import Length
 from ppo_tui.rewards.protocol import Reward
@@ -57,6 +61,10 @@ def build(term: RewardTerm) -> Reward:
             return Repetition(term)
         case PythonTerm():
             return PythonFile(term)
+        case HumanTerm():
+            return Human(term)
+        case AdapterTerm():
+            return AdapterReward(term)
         case PluginTerm():
             return _plugin(term)
         case _:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ppo_tui.config.rewards import RewardTerm
 from ppo_tui.errors import PpoTuiError, RewardError
 from ppo_tui.rewards.answers import checked
 from ppo_tui.rewards.foreign import excerpt, foreign_code
+from ppo_tui.rewards.human import Human
 from ppo_tui.rewards.protocol import Reward, Sample
 from ppo_tui.rewards.registry import build
 
@@ -21,10 +22,12 @@ class TermScores:
     Args:
         total: B numbers, the sum of weight times term.
         terms: For each term's label its B numbers, not weighted.
+        metrics: What the terms have to say of these samples as a whole, by metric name.
     """
 
     total: tuple[float, ...]
     terms: dict[str, tuple[float, ...]]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class WeightedSum:
@@ -46,6 +49,17 @@ class WeightedSum:
         """The names under which the terms are recorded, in the order of the configuration."""
         return tuple(term.label for term in self._terms)
 
+    @property
+    def rewards(self) -> dict[str, Reward]:
+        """The rewards by the labels of their terms."""
+        return dict(zip(self.labels, self._rewards, strict=True))
+
+    @property
+    def readings(self) -> frozenset[str]:
+        """What of the model's the samples have to carry; see `Reads`."""
+        named = (getattr(reward, "reading", None) for reward in self._rewards)
+        return frozenset(name for name in named if isinstance(name, str))
+
     def score(self, samples: Sequence[Sample]) -> TermScores:
         """Score samples with every term; each reward is called once, unless there is no sample.
 
@@ -56,10 +70,12 @@ class WeightedSum:
         """
         if not samples:
             return TermScores((), dict.fromkeys(self.labels, ()))
-        terms = {
-            label: _scores(label, reward, samples)
-            for label, reward in zip(self.labels, self._rewards, strict=True)
-        }
+        terms: dict[str, tuple[float, ...]] = {}
+        metrics: dict[str, float] = {}
+        for label, reward in self.rewards.items():
+            terms[label] = _scores(label, reward, samples)
+            if isinstance(reward, Human):
+                metrics |= {f"{label}/{name}": value for name, value in reward.metrics().items()}
         total = tuple(
             sum(term.weight * terms[term.label][i] for term in self._terms)
             for i in range(len(samples))
@@ -71,7 +87,7 @@ class WeightedSum:
                     f"{excerpt(samples[index].response)}; use smaller weights.",
                     code="reward.not_finite",
                 )
-        return TermScores(total, terms)
+        return TermScores(total, terms, metrics)
 
 
 def _scores(label: str, reward: Reward, samples: Sequence[Sample]) -> tuple[float, ...]:

@@ -43,6 +43,41 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
             "Rises with the score. If the score rises and this falls, the score is bought with "
             "distance from the base model: look at the KL.",
         ),
+        "human/mean": Explanation(
+            "expected rating",
+            "The rating, from 1 to 5, that your ratings lead the reward to expect for the step's "
+            "responses, on average.",
+            "Rises. If it rises and you like the texts no better, rate some of the newest.",
+        ),
+        "human/std": Explanation(
+            "unsure by",
+            "How unsure the reward is of those expectations: one standard deviation, in rating "
+            "steps.",
+            "Falls with each rating; rises as the policy moves to where nobody has rated.",
+        ),
+        "human/penalty": Explanation(
+            "caution",
+            "What is taken off the expected rating for not being sure: pessimism times the "
+            "standard deviation.",
+            "A small part of the expected rating; as large as the gain, it stops the gain.",
+        ),
+        "human/outside": Explanation(
+            "unrated ground",
+            "Share of the step's responses of which the reward is less sure than of nearly all "
+            "texts that there were when it was fitted.",
+            "About 0.05 at first. Beyond one half the reward guesses: rate some of the newest.",
+        ),
+        "human/ratings": Explanation(
+            "ratings",
+            "Ratings and pairs that the reward is fitted to.",
+            "Rises as you rate; each refit takes less than a second.",
+        ),
+        "human/agreement": Explanation(
+            "agreement",
+            "Rank correlation of the reward with ratings that were held out, from -1 to 1.",
+            "Above 0.5 is useful, above 0.8 is good. Where it stays near 0, the ratings say "
+            "nothing that the model can see, or contradict each other.",
+        ),
         "kl/ref": Explanation(
             "KL to the base",
             "How far the policy has moved from the base model: the log-probability it gives its "
@@ -255,6 +290,9 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
 def explain(name: str) -> Explanation | None:
     """The explanation of a metric; also of a reward term, whose name the configuration gives."""
     known = EXPLANATIONS.get(name)
+    if known is None and not name.startswith("reward/"):
+        # A human term that the configuration gives another name.
+        known = EXPLANATIONS.get(f"human/{name.partition('/')[2]}")
     if known is not None or not name.startswith("reward/"):
         return known
     term = name.removeprefix("reward/")

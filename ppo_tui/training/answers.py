@@ -78,7 +78,8 @@ class Watch:
         texts = decode(self._roles, sequences)
         prompts = [prompt.text for prompt in self._prompts]
         with _generators_kept(base.device):
-            scores, _ = self._score(prompts, texts, finished(sequences, base.vocabulary.eos_ids))
+            ended = finished(sequences, base.vocabulary.eos_ids)
+            scores, _ = self._score(prompts, texts, ended, sequences)
         return tuple(
             WatchedAnswer(prompt, text, float(score))
             for prompt, text, score in zip(prompts, texts, scores, strict=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.data.dataset import TokenizedPrompt
@@ -40,11 +42,13 @@ class Scores:
         score: ``[B]``, the weighted sum of the terms, as it is recorded.
         terms: Each term's own scores, unweighted.
         shaped: ``[B]``, what PPO maximises: scaled, clipped, less the penalty for a missing end.
+        metrics: What the terms say of the responses as a whole, by metric name.
     """
 
     score: Tensor
     terms: Mapping[str, tuple[float, ...]]
     shaped: Tensor
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Measured:
         first_epoch: The micro-batches in which this was measured. The first epoch trains in the
             same ones, so that new and old log-probabilities are equal to the last bit until the
             first optimiser step.
+        readings: What the model says of each response, ``[B, D]`` by the reading's name, where
+            something asks for it.
     """
 
     logprobs: Tensor
@@ -82,6 +88,7 @@ class Measured:
     values: Tensor
     entropies: Tensor
     first_epoch: Minibatches
+    readings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class TokenTrace:
 
 @dataclass(frozen=True)
 class SampleTrace:
-    """One response as it is recorded."""
+    """One response as it is recorded; with what the base reads in it, if it is kept for rating."""
 
     prompt: str
     response: str
@@ -152,6 +159,7 @@ class SampleTrace:
     length: int
     finished: bool
     tokens: tuple[TokenTrace, ...] | None = None
+    reading: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

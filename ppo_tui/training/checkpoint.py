@@ -8,6 +8,7 @@
       heads.safetensors        the value head
       rng.safetensors          every random number generator
       optimizer.pt             AdamW's moments; read back with weights_only
+      taste.safetensors        the reward fitted to the ratings, in a run that has one
 
 Written aside, synced, then renamed: a folder of that name is a whole checkpoint.
 """
@@ -26,6 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
 from ppo_tui.errors import CheckpointError, StorageError
@@ -38,7 +41,10 @@ from ppo_tui.runs.checkpoints import (
     sha256_of,
     verify_checkpoint,
 )
+from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
+
+_TASTE = "taste.safetensors"
 
 
 def checkpoint_name(step: int) -> str:
@@ -47,7 +53,11 @@ def checkpoint_name(step: int) -> str:
 
 
 def save_checkpoint(
-    folder: Path, trainer: Trainer, extra: Mapping[str, Any], keep: int | None = None
+    folder: Path,
+    trainer: Trainer,
+    extra: Mapping[str, Any],
+    keep: int | None = None,
+    taste: Taste | None = None,
 ) -> Path:
     """Save `trainer` as it is between two steps.
 
@@ -56,6 +66,7 @@ def save_checkpoint(
         trainer: What is saved.
         extra: JSON data of the caller's, such as the journals' offsets.
         keep: Remove all but so many of the newest afterwards.
+        taste: The reward that is fitted to ratings, where the run has one.
 
     Returns:
         The checkpoint's folder.
@@ -70,7 +81,7 @@ def save_checkpoint(
         _check_space(folder, trainer)
         aside.mkdir(mode=0o700)
         try:
-            _write(aside, trainer, extra)
+            _write(aside, trainer, extra, taste)
             if path.exists():
                 # The same step again, after a resume that fell back behind it.
                 shutil.rmtree(path)
@@ -91,7 +102,9 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
+def load_checkpoint(
+    path: Path, trainer: Trainer, taste: Taste | None = None
+) -> Mapping[str, Any]:
     """Verify a checkpoint and put `trainer` into its state.
 
     Returns:
@@ -114,6 +127,9 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
         trainer.load_state_dict(state["trainer"])
         _load_rng(load_file(str(path / "rng.safetensors")), trainer)
         _load_reward_rng(state["reward_rng"])
+        if taste is not None:
+            fitted = load_arrays(str(path / _TASTE)) if (path / _TASTE).is_file() else {}
+            taste.load(state["taste"], fitted)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"The checkpoint {path.name} does not fit this run: {_one_line(error)}.",
@@ -124,7 +140,9 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Mapping[str, Any]:
     return extra
 
 
-def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
+def _write(
+    folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Taste | None
+) -> None:
     for name in trainer.roles.adapter_names():
         trainer.roles.save_adapter(name, folder / name)
     heads = trainer.roles.value_head.state_dict()
@@ -136,11 +154,14 @@ def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any]) -> None:
     optimizer = io.BytesIO()
     torch.save(trainer.optimizer.state_dict(), optimizer)
     (folder / "optimizer.pt").write_bytes(optimizer.getbuffer())
+    if taste is not None and (fitted := taste.tensors()):
+        (folder / _TASTE).write_bytes(save_arrays(fitted))
     state = {
         "v": SCHEMA_VERSION,
         "trainer": trainer.state_dict(),
         "extra": dict(extra),
         "reward_rng": _reward_rng(),
+        "taste": taste.state_dict() if taste is not None else None,
     }
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
     hashes = {str(file.relative_to(folder)): sha256_of(file) for file in files_of(folder)}

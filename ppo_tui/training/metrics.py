@@ -72,6 +72,7 @@ def step_metrics(
         "reward/score": float(scores.score.mean()),
         "reward/total": float(experience.rewards.sum(-1).mean()),
         **{f"reward/{label}": sum(term) / episodes for label, term in scores.terms.items()},
+        **scores.metrics,
         "kl/ref": float(k1.mean()),
         "kl/ref_k3": float(k3.mean()),
         "kl/coef": kl_coef,

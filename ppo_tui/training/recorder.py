@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from ppo_tui.errors import RunError
 from ppo_tui.evaluation.compare import Evaluation
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalWriter
+from ppo_tui.runs.pool import Candidate
 from ppo_tui.runs.records import (
     Event,
     Sample,
@@ -19,24 +21,25 @@ from ppo_tui.runs.records import (
     health_event,
     step_event,
 )
+from ppo_tui.taste.reading import encode
 from ppo_tui.training.answers import WatchedAnswer, Who
 from ppo_tui.training.batches import HealthNote, SampleTrace, StepRecord
+from ppo_tui.training.candidates import Written
 
 
 class Recorder:
-    """The two journals of a run, open for writing.
+    """The journals of a run, open for writing: events, samples, and the pool to be rated from.
 
     Raises:
         StorageError: They cannot be written.
     """
 
     def __init__(self, run: RunDirectory) -> None:
-        self._events = JournalWriter(run.events_path)
-        try:
-            self._samples = JournalWriter(run.samples_path)
-        except BaseException:
-            self._events.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            self._events = opened.enter_context(JournalWriter(run.events_path))
+            self._samples = opened.enter_context(JournalWriter(run.samples_path))
+            self._pool = opened.enter_context(JournalWriter(run.pool_path))
+            opened.pop_all()
         self._unwell: set[str] = set()
         self._base_answered = False
 
@@ -53,8 +56,24 @@ class Recorder:
         """Write a step: its samples, its metrics, and what is newly wrong."""
         for index, sample in enumerate(record.samples):
             self._samples.append(_sample(record.step, index, sample).to_json())
+            if sample.reading is not None:
+                self._pool.append(_candidate(record.step, index, sample).to_json())
         self.event(step_event(record.step, {**record.metrics, **extra_metrics}))
         self.health(record.health, record.step)
+
+    def candidates(self, step: int, written: Sequence[tuple[str, Written]]) -> None:
+        """Write texts for people to choose from, by the policy as it is after a step."""
+        for name, text in written:
+            candidate = Candidate(
+                id=name,
+                step=step,
+                prompt=text.prompt,
+                response=text.response,
+                length=text.length,
+                finished=text.finished,
+                reading=encode(text.reading),
+            )
+            self._pool.append(candidate.to_json())
 
     def health(self, notes: Iterable[HealthNote], step: int | None = None) -> None:
         """Write the notes that the last call did not have already."""
@@ -80,11 +99,12 @@ class Recorder:
 
     def state_dict(self) -> dict[str, Any]:
         """Byte offsets of the journals and what they hold, for a checkpoint; synced before."""
-        self._events.sync()
-        self._samples.sync()
+        for journal in (self._events, self._samples, self._pool):
+            journal.sync()
         return {
             "events_offset": self._events.offset,
             "samples_offset": self._samples.offset,
+            "pool_offset": self._pool.offset,
             "unwell": sorted(self._unwell),
             "base_answered": self._base_answered,
         }
@@ -95,31 +115,49 @@ class Recorder:
         Raises:
             RunError: They have lost lines since then.
         """
-        events, samples = int(state["events_offset"]), int(state["samples_offset"])
-        if events > self._events.offset or samples > self._samples.offset:
-            # Before either is cut: an older checkpoint may still fit both.
+        journals = {
+            self._events: int(state["events_offset"]),
+            self._samples: int(state["samples_offset"]),
+            # A run that was begun by an older version has no pool.
+            self._pool: int(state.get("pool_offset", 0)),
+        }
+        if any(offset > journal.offset for journal, offset in journals.items()):
+            # Before any is cut: an older checkpoint may still fit all.
             raise RunError(
                 "The journals have lost lines since the checkpoint was made.",
-                hint="Put events.jsonl and samples.jsonl back as they were.",
+                hint="Put events.jsonl, samples.jsonl and pool.jsonl back as they were.",
                 code="run.journal",
             )
-        self._events.cut(events)
-        self._samples.cut(samples)
+        for journal, offset in journals.items():
+            journal.cut(offset)
         self._unwell = set(state["unwell"])
         # A run that was begun by an older version has none, and gets them when it goes on.
         self._base_answered = bool(state.get("base_answered", False))
 
     def restart(self) -> None:
         """Cut the journals back to nothing: the run begins again at its first step."""
-        self._events.cut(0)
-        self._samples.cut(0)
+        for journal in (self._events, self._samples, self._pool):
+            journal.cut(0)
         self._unwell = set()
         self._base_answered = False
 
     def close(self) -> None:
-        """Close both journals."""
-        self._events.close()
-        self._samples.close()
+        """Close the journals."""
+        for journal in (self._events, self._samples, self._pool):
+            journal.close()
+
+
+def _candidate(step: int, index: int, trace: SampleTrace) -> Candidate:
+    assert trace.reading is not None
+    return Candidate(
+        id=f"{step}-{index}",
+        step=step - 1,  # the policy that wrote it had not taken this step
+        prompt=trace.prompt,
+        response=trace.response,
+        length=trace.length,
+        finished=trace.finished,
+        reading=encode(trace.reading),
+    )
 
 
 def _sample(step: int, index: int, trace: SampleTrace) -> Sample:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.config.schema import RewardConfig
 from ppo_tui.rewards.protocol import Sample
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.training.batches import Scores
+
+Readings = Mapping[str, NDArray[np.float32]]
+"""What the model says of B responses, ``[B, D]`` by the reading's name."""
 
 
 class RunningMoments:
@@ -76,6 +81,7 @@ class Scorer:
         prompts: Sequence[str],
         responses: Sequence[str],
         finished: Tensor,
+        readings: Readings | None = None,
         *,
         learn: bool = True,
     ) -> Scores:
@@ -85,20 +91,24 @@ class Scorer:
             prompts: As rendered.
             responses: Without special tokens.
             finished: ``[B]`` boolean.
+            readings: Those that the reward asks for.
             learn: Whether the running statistics take these scores in; not for evaluation.
 
         Raises:
             RewardError: A reward failed or answered nonsense.
         """
+        readings = readings or {}
         samples = [
-            Sample(prompt, response, bool(ended))
-            for prompt, response, ended in zip(prompts, responses, finished.tolist(), strict=True)
+            Sample(prompt, response, bool(ended), {name: x[row] for name, x in readings.items()})
+            for row, (prompt, response, ended) in enumerate(
+                zip(prompts, responses, finished.tolist(), strict=True)
+            )
         ]
         answer = self._reward.score(samples)
         if learn:
             self.moments.update(answer.total)
         score = torch.tensor(answer.total, dtype=torch.float32, device=finished.device)
-        return Scores(score, answer.terms, self._shape(score, finished))
+        return Scores(score, answer.terms, self._shape(score, finished), answer.metrics)
 
     def _shape(self, score: Tensor, finished: Tensor) -> Tensor:
         shaped = score

@@ -6,34 +6,25 @@ Joins the loop with the run directory. Everything a viewer can see is written he
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ppo_tui.config.presets import as_mapping
 from ppo_tui.config.resolve import validate
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.config.yaml_io import read_yaml
-from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.errors import (
     CheckpointError,
-    ModelError,
     OutOfMemory,
     PpoTuiError,
     RunError,
     StoppedByUser,
     TrainingError,
 )
-from ppo_tui.plan import detect_device, plan_memory, read_architecture
-from ppo_tui.policy.devices import choose_device
-from ppo_tui.policy.loading import load_base
-from ppo_tui.policy.roles import Roles
-from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.control import Inbox, Request
 from ppo_tui.runs.directory import RunDirectory
@@ -50,12 +41,18 @@ from ppo_tui.runs.records import (
 from ppo_tui.runs.state import read_state, write_state
 from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint
 from ppo_tui.training.recorder import Recorder
+from ppo_tui.training.setup import build_trainer, planned_gib
+from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
+from ppo_tui.training.waiting import Wait
 
 log = logging.getLogger(__name__)
 
 _PAUSE_POLL = 0.1
 """Seconds between two looks at the requests while paused."""
+
+_RATINGS_POLL = 0.2
+"""Seconds between two looks at the ratings while waiting for them."""
 
 
 class _StopNow(Exception):
@@ -80,6 +77,8 @@ class Session:
         self._since = launch.time if launch else 0.0
         self._recorder: Recorder
         self._trainer: Trainer
+        self._taste: Taste | None = None
+        self._told = ""
         self._saved_at: int | None = None
 
     def execute(self) -> Phase:
@@ -110,7 +109,9 @@ class Session:
         config = validate(as_mapping(read_yaml(self._run.config_path), source), source)
         self._state = replace(self._state, total=config.steps)
         try:
-            self._trainer = _build_trainer(config, self._on_phase)
+            self._trainer = build_trainer(config, self._on_phase)
+            trainer = self._trainer
+            self._taste = Taste.of(self._run, config, trainer.reward, trainer)
             self._resume()
             self._enter(Phase.ROLLOUT, announce=True)
             self._recorder.event(self._loaded_event())
@@ -144,12 +145,16 @@ class Session:
 
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
-        planned = _planned_gib(config, trainer)
+        planned = planned_gib(config, trainer)
         if not self._recorder.base_answered:
             self._recorder.answers(trainer.step, "base", trainer.answers("base"))
         self._obey()
+        self._learn()
         for record in trainer.steps():
-            self._recorder.step(record, {"memory/planned_gib": planned})
+            taste = self._taste.metrics() if self._taste else {}
+            notes = self._taste.health(record.metrics) if self._taste else []
+            record = replace(record, health=(*record.health, *notes))
+            self._recorder.step(record, {"memory/planned_gib": planned, **taste})
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
             if last or record.step % config.eval.watch_every == 0:
@@ -161,6 +166,7 @@ class Session:
                 self._save(config)
             if not last:
                 self._obey()
+                self._learn()
         # After the last checkpoint: a run that is killed in its evaluation has lost no step.
         if config.eval.at_end:
             self._evaluate()
@@ -175,6 +181,7 @@ class Session:
             self._trainer,
             self._recorder.state_dict(),
             config.checkpoint.keep,
+            self._taste,
         )
         return self._note_checkpoint(self._trainer.step, path)
 
@@ -190,7 +197,7 @@ class Session:
         problems: list[RunError] = []
         for step, path in list_checkpoints(self._run.checkpoints_path):
             try:
-                recorder.load_state_dict(load_checkpoint(path, self._trainer))
+                recorder.load_state_dict(load_checkpoint(path, self._trainer, self._taste))
             except RunError as error:
                 if error.code not in ("checkpoint.damaged", "run.journal"):
                     raise
@@ -214,6 +221,50 @@ class Session:
                 log_event(f"Resumed after step {self._trainer.step}.", step=self._trainer.step)
             )
         self._state = replace(self._state, step=self._trainer.step)
+
+    # ---- ratings
+
+    def _learn(self) -> None:
+        """Fit the reward to the ratings there are; wait for more where the run is to wait."""
+        taste = self._taste
+        if taste is None:
+            return
+        step = self._trainer.step
+        written = taste.write_candidates()
+        self._recorder.candidates(step, written)
+        taste.look()
+        waits = Wait(taste, self._trainer.config.ratings.timeout_minutes)
+        while waits.needed:
+            if waits.over:
+                self._end_of_waiting(taste)
+                break
+            if self._state.state is not Phase.AWAITING_RATINGS:
+                self._enter(Phase.AWAITING_RATINGS, waits.words, announce=True)
+            elif self._state.message != waits.words:
+                self._enter(Phase.AWAITING_RATINGS, waits.words)
+            self._obey(waits)
+            time.sleep(_RATINGS_POLL)
+            taste.look()
+        if taste.learn():
+            self._recorder.event(log_event(str(taste.lesson), step=step))
+        if taste.given and taste.problem and taste.problem != self._told:
+            self._recorder.event(log_event(taste.problem, step=step, level="warning"))
+        self._told = taste.problem
+        if self._state.state is Phase.AWAITING_RATINGS:
+            self._enter(Phase.ROLLOUT, announce=True)
+
+    def _end_of_waiting(self, taste: Taste) -> None:
+        """The time that the user chose is over: go on if that is possible, else stop."""
+        minutes = self._trainer.config.ratings.timeout_minutes
+        words = f"Too few ratings came within {minutes:g} minutes"
+        if taste.problem and taste.alone:
+            self._stop_and_save(
+                f"{words}: {taste.problem} Rate some, then `ppo-tui resume` goes on."
+            )
+        taste.go_on()
+        self._recorder.event(
+            log_event(f"{words}; the run goes on with {taste.given}.", step=self._trainer.step)
+        )
 
     # ---- requests
 
@@ -245,11 +296,20 @@ class Session:
             self._recorder.event(event.answering(request.id))
             self._inbox.answer(request)
 
-    def _obey(self) -> None:
-        """Act on what was asked for, between two steps; a pause lasts until its end."""
+    def _obey(self, waits: Wait | None = None) -> None:
+        """Act on what was asked for, between two steps; a pause lasts until its end.
+
+        Args:
+            waits: The run is waiting for ratings; "continue" then ends the waiting.
+        """
         paused = False
         while True:
             for request in self._requests():
+                if waits is not None and request.kind == "continue" and not paused:
+                    event = log_event(waits.give_up(), step=self._trainer.step)
+                    self._recorder.event(event.answering(request.id))
+                    self._inbox.answer(request)
+                    continue
                 paused = self._act(request, paused)
             if self._stop_signal():
                 self._stop_and_save()
@@ -302,15 +362,12 @@ class Session:
         )
         self._inbox.answer(request)
 
-    def _stop_and_save(self) -> None:
+    def _stop_and_save(self, why: str = "") -> None:
         step = self._trainer.step
         if step and self._saved_at != step:
             self._save(self._trainer.config)
-        raise StoppedByUser(
-            f"Stopped after step {step}; `ppo-tui resume` goes on from there."
-            if step
-            else "Stopped before the first step."
-        )
+        after = f"Stopped after step {step}; `ppo-tui resume` goes on from there."
+        raise StoppedByUser(why or (after if step else "Stopped before the first step."))
 
     # ---- state
 
@@ -332,45 +389,6 @@ class Session:
         except PpoTuiError as second:
             # A full disk, usually the very cause: the log may still take a line.
             log.error("The failure could not be written down: %s", second.message)
-
-
-def _build_trainer(config: RunConfig, on_phase: Callable[[Phase], None]) -> Trainer:
-    """Everything of a run that has to be loaded; what is cheap to check comes first."""
-    device = choose_device(config.device)
-    reward = WeightedSum(config.reward.terms)
-    base = load_base(config.model, device)
-    data = PromptDataset.load(
-        config.data,
-        base.tokenizer,
-        response_tokens=config.rollout.response_tokens,
-        context_length=base.context_length,
-        eos_token_ids=base.vocabulary.eos_ids,
-    )
-    roles = Roles(base, config.adapter, config.ppo.value, config.rollout.temperature, config.seed)
-    # A reward of the user's may draw from any of these. After the loading, which draws from them
-    # as it likes.
-    random.seed(config.seed)
-    np.random.seed(config.seed % 2**32)
-    torch.manual_seed(config.seed)
-    return Trainer(config, roles, data, reward, on_phase)
-
-
-def _planned_gib(config: RunConfig, trainer: Trainer) -> float:
-    """What the memory plan says of this run, to be compared with the measured peak."""
-    longest = max(len(prompt.ids) for prompt in trainer.data.train)
-    try:
-        plan = plan_memory(
-            read_architecture(config.model),
-            config,
-            None,
-            detect_device(trainer.roles.base.device.type),
-            longest,
-        )
-    except ModelError as error:
-        # The plan knows fewer architectures than transformers does; the run goes on without it.
-        log.warning("No memory plan: %s", error.message)
-        return float("nan")
-    return plan.total / 2**30
 
 
 def _as_ours(error: BaseException) -> PpoTuiError:

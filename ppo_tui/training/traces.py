@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from ppo_tui.rewards.protocol import REFERENCE
 from ppo_tui.training.batches import Experience, Rollout, SampleTrace, Scores, TokenTrace
 
 
 def trace_samples(
-    rollout: Rollout, scores: Scores, experience: Experience, tokenizer: Any
+    rollout: Rollout, scores: Scores, experience: Experience, tokenizer: Any, pool: int = 0
 ) -> tuple[SampleTrace, ...]:
-    """One record a response; best and worst of the step with their tokens."""
+    """One record a response; best and worst of the step with their tokens.
+
+    Args:
+        rollout: The responses.
+        scores: What the reward said of them.
+        experience: What the model said of them.
+        tokenizer: Writes the tokens.
+        pool: So many of them keep what the base reads in them, to be rated.
+    """
     measured = experience.measured
+    readings = measured.readings.get(REFERENCE)
     kl = (measured.logprobs - measured.ref_logprobs).sum(-1).tolist()
     score = scores.score.tolist()
     lengths = rollout.sequences.response_lengths.tolist()
@@ -28,6 +38,7 @@ def trace_samples(
             length=lengths[row],
             finished=finished[row],
             tokens=_tokens(experience, row, lengths[row], tokenizer) if row in traced else None,
+            reading=readings[row] if readings is not None and row < pool else None,
         )
         for row in range(len(score))
     )

@@ -11,7 +11,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.config.schema import RunConfig
@@ -21,7 +23,9 @@ from ppo_tui.errors import CheckpointError
 from ppo_tui.evaluation.compare import Evaluation, Evaluator, decode
 from ppo_tui.policy.generation import finished, generate
 from ppo_tui.policy.roles import Roles
+from ppo_tui.policy.sequences import Sequences
 from ppo_tui.ppo import AdaptiveKL, gae, token_rewards, whiten
+from ppo_tui.rewards.protocol import REFERENCE
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.phase import Phase
 from ppo_tui.training.answers import Watch, WatchedAnswer, Who
@@ -37,7 +41,7 @@ from ppo_tui.training.health import check_start, check_step
 from ppo_tui.training.metrics import PhaseClock, step_metrics
 from ppo_tui.training.minibatches import plan_minibatches
 from ppo_tui.training.schedule import LearningRate
-from ppo_tui.training.scoring import Scorer
+from ppo_tui.training.scoring import Readings, Scorer
 from ppo_tui.training.traces import trace_samples
 from ppo_tui.training.update import Updater, make_optimizer
 
@@ -66,6 +70,8 @@ class Trainer:
         self.data = data
         self.step = 0
         self.stream = PromptStream(data.train, config.data.seed)
+        self.reward = reward
+        self._read = reward.readings | ({REFERENCE} if config.ratings.pool else set())
         self.scorer = Scorer(config.reward, config.rollout.missing_eos_penalty, reward)
         self.kl = AdaptiveKL(config.ppo.kl_coef, config.ppo.kl_target, config.ppo.kl_horizon)
         self.learning_rate = LearningRate(config.optim, config.steps)
@@ -143,8 +149,8 @@ class Trainer:
     def _one_step(self) -> StepRecord:
         self._clock.restart()
         rollout = self._roll_out()
-        scores = self._score(rollout)
         measured = self._measure(rollout)
+        scores = self._score(rollout, measured)
         experience = self._estimate(rollout, scores, measured)
         lr = self.learning_rate.at(self.step)
         with self._clock.time("update"):
@@ -158,7 +164,13 @@ class Trainer:
         return StepRecord(
             self.step,
             metrics,
-            trace_samples(rollout, scores, experience, self.roles.base.tokenizer),
+            trace_samples(
+                rollout,
+                scores,
+                experience,
+                self.roles.base.tokenizer,
+                self.config.ratings.pool,
+            ),
             tuple(check_step(self.config, scores, experience, update, self.roles.base.dtype)),
         )
 
@@ -180,17 +192,23 @@ class Trainer:
             ended = finished(sequences, self.roles.base.vocabulary.eos_ids)
             return Rollout(prompts, sequences, decode(self.roles, sequences), ended)
 
-    def _score(self, rollout: Rollout) -> Scores:
+    def _score(self, rollout: Rollout, measured: Measured) -> Scores:
         """Ask the reward."""
-        self._enter(Phase.SCORING)
         with self._clock.time("reward"):
             texts = [prompt.text for prompt in rollout.prompts]
-            return self.scorer.score(texts, rollout.responses, rollout.finished)
+            return self.scorer.score(
+                texts, rollout.responses, rollout.finished, measured.readings
+            )
 
     @torch.no_grad()
     def _measure(self, rollout: Rollout) -> Measured:
-        """Old and reference log-probabilities and values, in the first epoch's micro-batches."""
+        """Old and reference log-probabilities and values, in the first epoch's micro-batches.
+
+        And what the model reads in each response, where a reward or a rater asks for it.
+        """
+        self._enter(Phase.SCORING)
         sequences, ppo = rollout.sequences, self.config.ppo
+        readings = _Gathered(len(sequences))
         with self._clock.time("score"):
             plan = plan_minibatches(
                 sequences.prompt_lengths + sequences.response_lengths,
@@ -212,8 +230,29 @@ class Trainer:
                 logprobs[rows, :width] = output.logprobs
                 values[rows, :width] = output.values
                 entropies[rows, :width] = output.entropies
-                reference[rows, :width] = self.roles.reference_logprobs(batch)
-            return Measured(logprobs, reference, values, entropies, plan)
+                if REFERENCE in self._read:
+                    reference[rows, :width], reading = self.roles.reference_reading(batch)
+                    readings.put(REFERENCE, rows, reading)
+                else:
+                    reference[rows, :width] = self.roles.reference_logprobs(batch)
+                self._read_adapters(batch, rows, readings)
+            return Measured(logprobs, reference, values, entropies, plan, readings.by_name)
+
+    def _read_adapters(self, batch: Sequences, rows: Tensor, readings: _Gathered) -> None:
+        for name in self.reward.readings - {REFERENCE}:
+            readings.put(name, rows, self.roles.pooled(name, batch).cpu().numpy())
+
+    @torch.no_grad()
+    def read(self, sequences: Sequences) -> Readings:
+        """What the reward asks of the model about responses that are not of a step."""
+        readings = _Gathered(len(sequences))
+        at_once = self.config.ppo.micro_batch_size or self.config.rollout.batch_size
+        for rows in torch.split(torch.arange(len(sequences)), at_once):
+            batch = sequences.select(rows.to(sequences.response_ids.device))
+            if REFERENCE in self.reward.readings:
+                readings.put(REFERENCE, rows, self.roles.reference_reading(batch)[1])
+            self._read_adapters(batch, rows, readings)
+        return readings.by_name
 
     @torch.no_grad()
     def _estimate(self, rollout: Rollout, scores: Scores, measured: Measured) -> Experience:
@@ -234,9 +273,25 @@ class Trainer:
             advantages = whiten(advantages, mask)
         return Experience(rollout.sequences, mask, measured, rewards, advantages, returns)
 
-    def _score_for_evaluation(self, prompts: Any, responses: Any, ended: Tensor) -> tuple[Any, Any]:
-        scores = self.scorer.score(prompts, responses, ended, learn=False)
+    def _score_for_evaluation(
+        self, prompts: Any, responses: Any, ended: Tensor, sequences: Sequences
+    ) -> tuple[Any, Any]:
+        readings = self.read(sequences) if self.reward.readings else None
+        scores = self.scorer.score(prompts, responses, ended, readings, learn=False)
         return scores.score.double().cpu().numpy(), scores.shaped.double().cpu().numpy()
+
+
+class _Gathered:
+    """Readings put together from micro-batches, ``[B, D]`` by name."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self.by_name: dict[str, NDArray[np.float32]] = {}
+
+    def put(self, name: str, rows: Tensor, reading: NDArray[np.float32]) -> None:
+        if name not in self.by_name:
+            self.by_name[name] = np.zeros((self._rows, reading.shape[1]), np.float32)
+        self.by_name[name][rows.cpu().numpy()] = reading
 
 
 def _digest(data: PromptDataset) -> str:

@@ -43,7 +43,7 @@ def test_every_setting_that_leaves_a_choice_is_in_the_form():
 def test_the_groups_stand_in_the_order_of_the_configuration():
     names = [group.name for group in form_groups()]
     assert names[:4] == ["run", "model", "adapter", "data"]
-    assert form_groups()[6].documentation == (
+    assert form_groups()[7].documentation == (
         "Proximal policy optimisation (arXiv:1707.06347) with a KL penalty to the base model."
     )
 

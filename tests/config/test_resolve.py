@@ -2,6 +2,7 @@
 
 import pytest
 
+from ppo_tui.config.paths import with_absolute_paths
 from ppo_tui.config.resolve import config_to_yaml, parse_config, parse_setting, resolve
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.errors import ConfigError, ExitCode, PpoTuiError, UsageError
@@ -188,6 +189,13 @@ def test_an_unknown_key_comes_before_what_it_causes(file):
         ("data: {system: hello}", "system needs template: chat"),
         ("adapter: {targets: []}", "targets must name at least one layer"),
         ("adapter: {targets: 3}", "adapter.targets: "),
+        ("reward: {terms: [{kind: human}, {kind: human, name: b}]}", "only one human term"),
+        ("reward: {kind: human, pessimism: -1}", "reward.terms.0.pessimism: must be 0 or more"),
+        ("reward: {kind: adapter}", "reward.terms.0.path: field required"),
+        ("reward: 3", "reward: "),
+        ("ratings: {mode: wait}", "ratings.mode: wait needs a reward term of kind human"),
+        ("ratings: {use: [a.jsonl]}", "ratings.use needs a reward term of kind human"),
+        ("ratings: {first: 3}", "ratings.first: must be 5 or more"),
         ("reward: {terms: []}", "reward.terms: "),
         ("reward: {terms: [{kind: regex, pattern: '['}]}", "not a regular expression"),
         ("reward: {terms: [{kind: keywords}]}", "needs at least one word"),
@@ -289,3 +297,35 @@ def test_the_config_loads_neither_torch_nor_textual():
 
 def test_every_refusal_is_an_error_of_our_own():
     assert issubclass(ConfigError, PpoTuiError)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("reward=human", {"kind": "human", "from": None}),
+        ("reward={kind: human, from: /a/b}", {"kind": "human", "from": "/a/b"}),
+        ("reward={kind: adapter, path: /a/b}", {"kind": "adapter", "path": "/a/b"}),
+    ],
+)
+def test_a_reward_of_one_term_may_stand_without_a_list(setting, expected):
+    (term,) = resolve("demo", [setting]).config.model_dump(mode="json")["reward"]["terms"]
+    assert expected.items() <= term.items()
+
+
+def test_from_is_written_and_read_back_under_its_name(tmp_path):
+    resolved = with_absolute_paths(resolve("demo", ["reward={kind: human, from: mine}"]), tmp_path)
+    (term,) = parse_config(resolved.to_yaml(), "config.yaml").reward.terms
+    assert term.source == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("adapter.rnk=3", "there is no setting 'rnk' in adapter; did you mean 'rank'?"),
+        ("reward={kind: human, form: x}", "'form' in reward.terms.0; did you mean 'from'?"),
+    ],
+)
+def test_a_group_and_a_kind_of_the_same_name_are_told_apart(setting, words):
+    with pytest.raises(ConfigError) as caught:
+        resolve("demo", [setting])
+    assert words in caught.value.message

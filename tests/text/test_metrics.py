@@ -50,6 +50,20 @@ def test_an_unknown_number_has_no_explanation() -> None:
     assert explain("weather/wind") is None
 
 
+def test_a_human_term_of_another_name_is_explained_as_one() -> None:
+    assert explain("anna/outside") is EXPLANATIONS["human/outside"]
+
+
+def test_what_the_human_reward_reports_is_explained() -> None:
+    text = "".join(
+        (PACKAGE / name).read_text() for name in ("rewards/human.py", "training/taste.py")
+    )
+    written = set(re.findall(r'^ +"(\w+)": float\(', text, re.M))
+    written |= set(re.findall(r'\{self\._label\}/(\w+)"', text))
+    assert written >= {"mean", "std", "penalty", "outside", "ratings", "agreement"}
+    assert all(f"human/{name}" in EXPLANATIONS for name in written)
+
+
 def test_the_page_of_the_docs_says_the_same() -> None:
     from tools.metrics_page import PAGE, page
 

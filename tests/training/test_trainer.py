@@ -150,8 +150,8 @@ def test_the_score_stands_at_the_last_token_and_the_penalty_of_the_kl_everywhere
     trainer = make_trainer(small_config(ppo={"kl_coef": 0.5}))
     list(trainer.steps())
     rollout = trainer._roll_out()
-    scores = trainer._score(rollout)
     measured = trainer._measure(rollout)
+    scores = trainer._score(rollout, measured)
     experience = trainer._estimate(rollout, scores, measured)
     kl = 0.5 * (measured.logprobs - measured.ref_logprobs)
     last = rollout.sequences.response_lengths - 1
@@ -226,8 +226,9 @@ def step(small_config):
     """A step's parts and the check of them, to be broken."""
     trainer = make_trainer(small_config())
     rollout = trainer._roll_out()
-    scores = trainer._score(rollout)
-    experience = trainer._estimate(rollout, scores, trainer._measure(rollout))
+    measured = trainer._measure(rollout)
+    scores = trainer._score(rollout, measured)
+    experience = trainer._estimate(rollout, scores, measured)
     update = trainer._updater.update(experience, 1e-3, 1e-3)
 
     def check(experience=experience, **broken):

@@ -93,7 +93,7 @@ def test_a_single_update_a_batch_takes_the_new_policy_as_the_old_one(small_confi
     rollout = trainer._roll_out()
     measured = trainer._measure(rollout)
     measured.logprobs.sub_(1.0)  # old log-probabilities that would give a ratio of e
-    experience = trainer._estimate(rollout, trainer._score(rollout), measured)
+    experience = trainer._estimate(rollout, trainer._score(rollout, measured), measured)
     stats = trainer._updater.update(experience, 1e-3, 1e-3)
     assert stats.metrics["policy/ratio_first"] == pytest.approx(1, abs=1e-6)
     assert stats.first_ratio_deviation == 0.0

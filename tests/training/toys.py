@@ -62,8 +62,8 @@ def make_trainer(config: RunConfig) -> Trainer:
 def experience_of(trainer: Trainer) -> Experience:
     """A step's work up to the update."""
     rollout = trainer._roll_out()
-    scores = trainer._score(rollout)
-    return trainer._estimate(rollout, scores, trainer._measure(rollout))
+    measured = trainer._measure(rollout)
+    return trainer._estimate(rollout, trainer._score(rollout, measured), measured)
 
 
 def one_update(trainer: Trainer, lr: float = 1e-3) -> UpdateStats:

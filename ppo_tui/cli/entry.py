@@ -22,6 +22,9 @@ from ppo_tui.cli import (
     models,
     plan,
     presets,
+    rate,
+    ratings,
+    reward,
     runs,
     train,
     watch,
@@ -35,6 +38,7 @@ PROGRAM = "ppo-tui"
 SECTIONS = {
     "Train": ("demo", "train", "resume"),
     "Watch and steer a run": ("watch", "pause", "continue", "checkpoint", "stop"),
+    "Teach it your taste": ("rate", "ratings", "reward"),
     "Use the tuned model": ("chat", "export"),
     "Look things up": ("runs", "presets", "models", "config", "plan", "doctor"),
 }
@@ -121,11 +125,17 @@ def _root(
         print(context.get_help())  # noqa: T201
 
 
-for _module in (demo, train, watch, control, chat, export, plan, doctor):
+for _module in (demo, train, watch, control, rate, chat, export, plan, doctor):
     _module.add_to(app)
-for _name, _group in (("runs", runs.app), ("presets", presets.app), ("config", config.app)):
+for _name, _group in (
+    ("runs", runs.app),
+    ("presets", presets.app),
+    ("config", config.app),
+    ("models", models.app),
+    ("ratings", ratings.app),
+    ("reward", reward.app),
+):
     app.add_typer(_group, name=_name)
-app.add_typer(models.app, name="models")
 
 
 def main() -> None:

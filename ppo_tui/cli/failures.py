@@ -34,6 +34,8 @@ _SINGLE = {
     "reward.file_missing": ExitCode.MISSING,
     "reward.file_unreadable": ExitCode.MISSING,
     "reward.plugin_missing": ExitCode.MISSING,
+    "reward.base_missing": ExitCode.MISSING,
+    "reward.artefact_missing": ExitCode.MISSING,
 }
 
 

@@ -101,6 +101,8 @@ def _bar(title: Title, seen: Observed, progress: Progress) -> RenderableType:
         clock += ", nearly done"
     elif left is not None:
         clock += f", {duration(left)} to go"
+    if seen.phase is Phase.AWAITING_RATINGS and seen.state.message:
+        words += f": {plain(seen.state.message)}"
     line.add_row(
         Text(f"step {step} of {total or '?'}, {words}", style="bold"),
         ProgressBar(total=max(total, 1), completed=step, width=None),

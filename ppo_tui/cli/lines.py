@@ -15,14 +15,27 @@ from ppo_tui.text.plain import plain
 SECONDS_BETWEEN = 5.0
 """A step is told when so much of the run's own time has passed since the last that was told."""
 
-_TOLD = frozenset({Phase.LOADING, Phase.EVALUATING, Phase.PAUSED, Phase.STOPPING})
+_TOLD = frozenset(
+    {Phase.LOADING, Phase.EVALUATING, Phase.PAUSED, Phase.AWAITING_RATINGS, Phase.STOPPING}
+)
+
+
+def rate_words(name: str) -> str:
+    """How a run that waits for ratings gets them."""
+    return f"Rate in another terminal, with `ppo-tui rate {name}` or in the app."
 
 
 class Lines:
-    """Tells a run's events one line each, steps now and then."""
+    """Tells a run's events one line each, steps now and then.
 
-    def __init__(self, total: int) -> None:
+    Args:
+        total: Steps that are planned.
+        name: The run's name.
+    """
+
+    def __init__(self, total: int, name: str = "last") -> None:
         self._total = total
+        self._name = plain(name)
         self._last = -math.inf
         self._untold: Event | None = None
         self._phase: Phase | None = None
@@ -32,6 +45,8 @@ class Lines:
         if phase is not self._phase and phase in _TOLD:
             self._tell_step(progress)
             say(f"{WORDS[phase]} ...")
+            if phase is Phase.AWAITING_RATINGS:
+                say(rate_words(self._name))
         self._phase = phase
 
     def tell(self, progress: Progress) -> None:

@@ -13,14 +13,16 @@ from rich.live import Live
 
 from ppo_tui.cli.answer import console, say
 from ppo_tui.cli.frame import Title, frame
-from ppo_tui.cli.lines import Lines
+from ppo_tui.cli.lines import Lines, rate_words
 from ppo_tui.config.resolve import parse_config
 from ppo_tui.config.schema import BUNDLED
 from ppo_tui.errors import ConfigError
 from ppo_tui.runs.catalog import summarise
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.state import Observed
+from ppo_tui.text.plain import plain
 
 REPAINT_SECONDS = 0.25
 
@@ -65,7 +67,7 @@ def title_of(run: RunDirectory) -> Title:
 class _PlainLines:
     def __init__(self, progress: Progress, title: Title) -> None:
         self._progress = progress
-        self._lines = Lines(title.total)
+        self._lines = Lines(title.total, title.name)
 
     def update(self, seen: Observed, footer: str) -> None:
         if self._progress.poll():
@@ -95,6 +97,8 @@ class _Picture:
         self._painted = now
         self._progress.poll()
         self._progress.take_news()
+        if seen.phase is Phase.AWAITING_RATINGS:
+            footer = f"{rate_words(plain(self._title.name))} {footer}"
         picture = frame(self._title, seen, self._progress, footer, self._screen)
         self._live.update(picture, refresh=True)
 

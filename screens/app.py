@@ -284,6 +284,12 @@ class PpoTuiApp(App[None]):
 
         self.push_screen(PlaygroundScreen(run))
 
+    def open_rating(self, run: RunDirectory) -> None:
+        """Rate what the model writes."""
+        from .rating import RatingScreen
+
+        self.push_screen(RatingScreen(run))
+
     def open_log(self, run: RunDirectory) -> None:
         """What the worker printed."""
         from .log import LogScreen

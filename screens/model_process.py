@@ -1,32 +1,19 @@
-"""The process that holds a run's model, as a screen speaks to it: requests out, replies in.
+"""The process that holds a run's model, as the playground speaks to it.
 
-What is said stands in `ppo_tui.conversation`. The process ends with the task that runs it.
+What is said stands in `ppo_tui.conversation`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 
-from ppo_tui.conversation import (
-    LONGEST_LINE,
-    Failure,
-    Reply,
-    Request,
-    encode,
-    how_it_ended,
-    last_words,
-    read_reply,
-)
+from ppo_tui.conversation import LONGEST_LINE, Failure, Reply, Request, encode, read_reply
 
-PATIENCE_SECONDS = 5.0
-"""How long a process may take to end before it is killed."""
+from .line_process import LineProcess
 
 
-class ModelProcess:
-    """One process, from its start to its end.
+class ModelProcess(LineProcess[Request, Reply]):
+    """The process with the model; an end that it did not explain is a fatal `Failure`.
 
     Args:
         command: Starts it.
@@ -34,84 +21,26 @@ class ModelProcess:
     """
 
     def __init__(self, command: Sequence[str], hear: Callable[[Reply], None]) -> None:
-        self._command = command
-        self._hear = hear
-        self._unsent: list[Request] = []
-        self._stdin: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._said_why = False
+        super().__init__(command, hear, LONGEST_LINE)
 
-    @property
-    def pid(self) -> int | None:
-        """The process's number; None before it has started."""
-        return None if self._process is None else self._process.pid
+    def encode(self, request: Request) -> bytes:
+        """The request as its line."""
+        return encode(request)
 
-    def say(self, request: Request) -> None:
-        """Send a request; one that comes before the process has started is sent then."""
-        if self._stdin is None:
-            self._unsent.append(request)
-        elif not self._stdin.is_closing():
-            self._stdin.write(encode(request))
+    def decode(self, line: bytes) -> Reply:
+        """The reply in a line."""
+        return read_reply(line)
 
-    async def run(self) -> None:
-        """Start it and hear it out; cancel the task to end it.
+    def is_fatal(self, reply: Reply) -> bool:
+        """Whether it says that the process ends."""
+        return isinstance(reply, Failure) and reply.fatal
 
-        An end that nobody asked for and that the process did not explain is heard as a fatal
-        `Failure`, with its last words as the hint.
-        """
-        with tempfile.TemporaryFile() as log:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
-                    limit=LONGEST_LINE,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                message = f"The process with the model cannot be started: {reason}."
-                self._hear(Failure("playground.start", message, fatal=True))
-                return
-            self._process = process
-            assert process.stdin is not None
-            assert process.stdout is not None
-            self._stdin = process.stdin
-            try:
-                for request in self._unsent:
-                    self.say(request)
-                await self._listen(process.stdout)
-                how = how_it_ended(await process.wait())
-                if not self._said_why:
-                    hint = "\n".join(["It last said:", *said] if (said := last_words(log)) else [])
-                    message = f"The process with the model is gone: {how}."
-                    self._hear(Failure("playground.ended", message, hint, fatal=True))
-            finally:
-                await self.end()
+    def not_started(self, reason: str) -> Reply:
+        """That there is no process."""
+        message = f"The process with the model cannot be started: {reason}."
+        return Failure("playground.start", message, fatal=True)
 
-    async def _listen(self, stdout: asyncio.StreamReader) -> None:
-        while line := await stdout.readline():
-            try:
-                reply = read_reply(line)
-            except ValueError:
-                continue  # of a newer version; what matters is in the kinds that are known
-            self._said_why |= isinstance(reply, Failure) and reply.fatal
-            self._hear(reply)
-
-    async def end(self) -> None:
-        """End the process, whatever it is doing, and wait until it is gone; more calls are fine."""
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        process.stdin.close()
-        for end in (process.terminate, process.kill):
-            if process.returncode is not None:
-                break
-            with contextlib.suppress(ProcessLookupError):
-                end()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
-        with contextlib.suppress(OSError):
-            await process.stdin.wait_closed()
+    def gone(self, how: str, hint: str) -> Reply:
+        """That the process is gone."""
+        message = f"The process with the model is gone: {how}."
+        return Failure("playground.ended", message, hint, fatal=True)

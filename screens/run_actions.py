@@ -50,7 +50,7 @@ class RunActions(RunDeeds):
                 tooltip="Go on from the last checkpoint"),
         Binding("k", "kl_coef", "KL coef.", id="training.kl_coef",
                 tooltip="Change the weight of the KL penalty while the run goes on"),
-        Binding("l", "learning_rate", "Rate", id="training.learning_rate",
+        Binding("l", "learning_rate", "LR", id="training.learning_rate",
                 tooltip="Change the learning rate while the run goes on"),
         Binding("a", "apply", "Apply", id="training.apply",
                 tooltip="Apply the change that the health line proposes"),
@@ -58,6 +58,8 @@ class RunActions(RunDeeds):
                 tooltip="All that is wrong, with causes and remedies"),
         Binding("n", "copy_settings", "New", id="training.copy", show=False,
                 tooltip="Start a new run from this one's settings"),
+        Binding("r", "rate", "Rate", id="training.rate",
+                tooltip="Say what you think of what the model writes"),
         Binding("t", "playground", "Try", id="training.playground",
                 tooltip="Talk to the tuned model and to its base"),
         Binding("e", "export", "Export", id="training.export", tooltip="Take the adapter home"),
@@ -76,7 +78,7 @@ class RunActions(RunDeeds):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what cannot be done now."""
         alive = self.seen is not None and self.seen.alive
-        if action in (*STEERED, "resume") and self.replayed:
+        if action in (*STEERED, "resume", "rate") and self.replayed:
             return False
         if action in STEERED:
             return True if alive else None
@@ -161,6 +163,10 @@ class RunActions(RunDeeds):
     def action_resume(self) -> None:
         """Go on from the last checkpoint."""
         self.resume(self.run_directory)
+
+    def action_rate(self) -> None:
+        """Rate what the model writes."""
+        self.app.open_rating(self.run_directory)
 
     def action_playground(self) -> None:
         """Talk to the tuned model."""

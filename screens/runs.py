@@ -26,6 +26,7 @@ from ppo_tui.runs.phase import Phase
 
 from .literal import literal, update_changed
 from .run_deeds import RunDeeds
+from .run_possible import NEEDS_RUNS, ONE_RUN, can
 from .widgets.plain_input import PlainInput
 from .widgets.run_rows import COLUMNS, Order, arrange, one_line, select
 from .widgets.run_table import RunTable
@@ -39,12 +40,6 @@ LOOK_SECONDS = 1.0
 
 _LONGEST = 600
 """More of an error than this has no room below the list; the run's own screen has all of it."""
-
-_RESUMABLE = frozenset({Phase.CREATED, Phase.STOPPED, Phase.FAILED, Phase.CRASHED})
-_NEEDS_RUNS = frozenset(
-    {"resume", "stop", "copy", "compare", "filter", "delete", "log", "export", "playground"}
-)
-_ONE_RUN = frozenset({"open", "resume", "stop", "copy", "delete", "log", "export", "playground"})
 
 
 class RunsScreen(RunDeeds):
@@ -61,7 +56,8 @@ Every run on this machine. A run is a process of its own: it goes on when this a
 
 `enter` opens the run under the cursor, `n` begins a new one, `c` begins a new one with the settings
 of this one. `r` goes on with a run that was stopped, failed or crashed, from its last checkpoint;
-`s` stops one that runs. `x` deletes a run with all that it made, after a question.
+`s` stops one that runs. `x` deletes a run with all that it made, after a question. `g` rates what
+the run writes.
 
 `space` marks runs, `v` compares those that are marked (two to eight).
 
@@ -95,6 +91,8 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
                 tooltip="Take the run's adapter home"),
         Binding("p", "playground", "Playground", id="runs.playground",
                 tooltip="Talk to the tuned model and to its base"),
+        Binding("g", "rate", "Rate", id="runs.rate",
+                tooltip="Say what you think of what the run writes"),
         Binding("o", "next_order", "Order", id="runs.order", show=False,
                 tooltip="Order the list by the next column"),
         *(
@@ -294,29 +292,16 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
             return True
         if action == "demo":
             return self._welcoming and not self.busy
-        if self._welcoming and action in _NEEDS_RUNS:
+        if self._welcoming and action in NEEDS_RUNS:
             return False
         if action == "compare":
             return True if FEWEST <= len(self._compared()) <= MOST else None
-        if action in _ONE_RUN:
+        if action in ONE_RUN:
             if action == "open" and self._welcoming:
                 return not self.busy
             run = self.query_one(RunTable).highlighted
-            return True if run is not None and self._can(action, run) else None
+            return True if run is not None and can(action, run) else None
         return True
-
-    def _can(self, action: str, run: RunSummary) -> bool:
-        match action:
-            case "resume":
-                return run.phase in _RESUMABLE and not run.alive
-            case "stop":
-                return run.alive
-            case "delete":
-                return not run.alive
-            case "export" | "playground":
-                return run.saved is not None
-            case _:
-                return not run.problem
 
     @property
     def _welcoming(self) -> bool:
@@ -325,7 +310,7 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
 
     def _refresh_keys(self) -> None:
         """Grey and ungrey; the footer is painted again only if that changes something."""
-        actions = (*sorted(_ONE_RUN), "compare", "demo")
+        actions = (*sorted(ONE_RUN), "compare", "demo")
         possible = tuple(bool(self.check_action(action, ())) for action in actions)
         if possible != self._possible:
             self._possible = possible
@@ -418,6 +403,11 @@ of this one. `r` goes on with a run that was stopped, failed or crashed, from it
         """Talk to the tuned model."""
         if (run := self._directory()) is not None:
             self.app.open_playground(run)
+
+    def action_rate(self) -> None:
+        """Rate what the run writes."""
+        if (run := self._directory()) is not None:
+            self.app.open_rating(run)
 
     def action_compare(self) -> None:
         """Show the marked runs side by side."""

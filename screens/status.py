@@ -35,7 +35,10 @@ FEWEST_STILL_SECONDS = 30.0
 STILL_STEPS = 5
 """A run that has not moved for so long, or for so many of its steps, is said to stand still."""
 
-_WORKING_PHASES = (Phase.ROLLOUT, Phase.SCORING, Phase.UPDATE)
+LONGEST_WAITING = 200
+"""Characters of what a run waits for; beyond, it is cut."""
+
+WORKING_PHASES = (Phase.ROLLOUT, Phase.SCORING, Phase.UPDATE)
 
 _STYLES = {
     Phase.FINISHED: "$text-success",
@@ -122,7 +125,7 @@ def _width(parts: list[Content]) -> int:
 
 def standstill(seen: Observed | None, story: RunStory) -> str:
     """That nothing moves though a worker is there, in words; empty while something does."""
-    if seen is None or not seen.alive or seen.phase not in _WORKING_PHASES:
+    if seen is None or not seen.alive or seen.phase not in WORKING_PHASES:
         return ""
     rate = story.seconds_per_step
     still = time.time() - seen.state.updated
@@ -131,6 +134,31 @@ def standstill(seen: Observed | None, story: RunStory) -> str:
     how_long = f"{still // 60:.0f} min" if still >= 60 else "half a minute"
     usual = f", and a step takes {duration(rate)}" if rate is not None else ""
     return f"Nothing has moved for {how_long}{usual}. Its process may be halted or stuck."
+
+
+def waiting_of(seen: Observed | None) -> str:
+    """What a run waits for, as its worker says it; empty unless it waits for ratings."""
+    if seen is None or seen.phase is not Phase.AWAITING_RATINGS:
+        return ""
+    return shortened(seen.state.message.strip(), LONGEST_WAITING) or "ratings"
+
+
+def resting_line(seen: Observed | None, still: str, keys: dict[str, str]) -> Content | None:
+    """Why nothing moves, and the key that does something about it; None if something does.
+
+    Args:
+        seen: How the run is doing.
+        still: That nothing moves though it should, in words.
+        keys: Action to the key that does it.
+    """
+    if waiting := waiting_of(seen):
+        said = Content.styled("? It waits for your ratings: ", "bold")
+        return Content.assemble(
+            said, literal(f"{waiting} "), literal(f"[{keys['rate']}: rate]", "bold")
+        )
+    if still:
+        return literal(f"▲ {still} [{keys['log']}: log   {keys['stop']}: stop]")
+    return None
 
 
 def trouble_of(error: ErrorInfo, *, can_resume: bool, keys: dict[str, str]) -> Content:

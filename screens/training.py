@@ -30,7 +30,7 @@ from .findings import PanelsScreen
 from .literal import literal
 from .replay import ReplaySource
 from .run_actions import RunActions
-from .status import finding_line, standstill, status_of, trouble_of
+from .status import finding_line, resting_line, standstill, status_of, trouble_of
 from .story import RunStory
 from .widgets.answers import Answers
 from .widgets.chart import Chart
@@ -44,7 +44,7 @@ CURVES_SECONDS = 0.45
 """Curves are drawn no more often than this: eight of them cost more than all the rest, and an eye
 follows no faster. The first line comes with every beat."""
 
-_NAMED_KEYS = ("resume", "log", "apply", "findings", "stop")
+_NAMED_KEYS = ("resume", "log", "apply", "findings", "stop", "rate")
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """Weights that the key goes through."""
@@ -66,7 +66,8 @@ under it speaks up when something goes wrong, with the key that does something a
 
 `tab` goes from chart to chart, `enter` enlarges one, `left` and `right` read earlier steps: the
 samples then are those of that step, and `f` follows the newest again. `1`, `2` and `3` show charts,
-samples and answers where there is no room for all.
+samples and answers where there is no room for all. `r` rates what the model writes: a run whose
+reward is learnt from ratings asks for them.
 
 Closing the app changes nothing for the run: it is a process of its own.
 """
@@ -266,9 +267,8 @@ Closing the app changes nothing for the run: it is a process of its own.
         if seen is not None and seen.error is not None and self._replay is None:
             can_resume = self.check_action("resume", ()) is True
             return trouble_of(seen.error, can_resume=can_resume, keys=self._keys()), True
-        if self._still:
-            keys = self._keys()
-            return literal(f"▲ {self._still} [{keys['log']}: log   {keys['stop']}: stop]"), False
+        if resting := resting_line(None if self.replayed else seen, self._still, self._keys()):
+            return resting, False
         findings = self.story.findings()
         self._tell_new(findings)
         if findings:

@@ -56,6 +56,8 @@ PANELS = (
           ("memory/peak_gib", "memory/planned_gib", "load/gpu_memory", "load/resident"),
           ("peak", "planned", "card", "process"), smoothed=False),
     Panel("machine", "Machine busy", ("load/gpu", "load/cpu"), ("GPU", "CPUs"), smoothed=False),
+    Panel("ratings", "Your ratings", ("human/mean", "human/std", "human/outside",
+          "human/agreement"), ("expected", "unsure by", "unrated", "agreement")),
     Panel("distinct", "Distinct word pairs", ("response/distinct_2",)),
     Panel("update_kl", "KL of an update", ("policy/approx_kl",)),
     Panel("grad_norm", "Gradient norm", ("optim/grad_norm",)),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 CHOSEN = "●"
 DEMO = "demo"
+
+_FIRST = (DEMO, "taste")
+"""What runs on any computer."""
 _DESCRIPTION = 400
 
 
@@ -128,10 +131,11 @@ def read_bases(start: ResolvedConfig | None) -> list[Base]:
     return bases
 
 
-def _order(name: str) -> tuple[bool, list[tuple[int, str]]]:
-    """The demo first; then by name, with 8 before 12."""
+def _order(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """What runs anywhere first; then by name, with 8 before 12."""
     pieces = re.split(r"(\d{1,9})", name)
-    return name != DEMO, [(int(p), "") if p.isdecimal() else (-1, p) for p in pieces]
+    place = _FIRST.index(name) if name in _FIRST else len(_FIRST)
+    return place, [(int(p), "") if p.isdecimal() else (-1, p) for p in pieces]
 
 
 def _name_of(start: ResolvedConfig) -> str:

@@ -46,7 +46,7 @@ class SampleList(ScrollView, can_focus=True):
     HELP = f"""
 What the model wrote. Each line is a response with its score, its KL to the base model in nats, its
 length in tokens, whether it ended by itself ({WHOLE}) or was cut off ({CUT}), and `*` where it was
-recorded token by token. `↑` and `↓` choose one, `enter` or two clicks open it, `r` changes the
+recorded token by token. `↑` and `↓` choose one, `enter` or two clicks open it, `d` changes the
 order: newest, best, worst, longest.
 """
 
@@ -92,7 +92,7 @@ order: newest, best, worst, longest.
         Binding("end", "last", "Last", id="samples.last", show=False, tooltip="The last sample"),
         Binding("enter", "choose", "Open", id="samples.open",
                 tooltip="Open the sample: all of it, token by token where it was recorded so"),
-        Binding("r", "order", "Order", id="samples.order",
+        Binding("d", "order", "Order", id="samples.order",
                 tooltip="Change the order: newest, best, worst, longest"),
     ]  # fmt: skip
 

@@ -117,11 +117,11 @@ async def test_a_key_goes_through_the_orders_and_says_so_to_the_screen():
         shown.show(THREE, 7)
         shown.focus()
         for _ in ORDERS:
-            await pilot.press("r")
+            await pilot.press("d")
 
         said = [heard.order for heard in app.heard if isinstance(heard, SampleList.Ordered)]
         assert said == ["best", "worst", "longest", "newest"]
-        await pilot.press("r")
+        await pilot.press("d")
         await pilot.pause()
         assert "best first" in lines(app)[0]
         assert "answer 0" in lines(app)[2]
@@ -161,7 +161,7 @@ async def test_enter_on_an_empty_list_opens_nothing():
     app = Listening(shown)
     async with app.run_test(size=(50, 8)) as pilot:
         shown.focus()
-        await pilot.press("down", "end", "enter", "r")
+        await pilot.press("down", "end", "enter", "d")
 
         assert chosen(app) == []
 

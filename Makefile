@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-ui \
-	goldens docs picture clean
+.PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-human \
+	bench-ui goldens docs picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-optimum: $(VENV)/.installed-dev ## Share of the optimum over seeds; writes
 
 bench-speed: $(VENV)/.installed-dev ## One PPO step against TRL's on the CPU; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_speed $(ARGS)
+
+bench-human: $(VENV)/.installed-dev ## A simulated person's taste, learnt and followed; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_human $(ARGS)
 
 bench-ui: $(VENV)/.installed-dev ## What the app costs: lag, CPU, memory, start; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_ui $(ARGS)

@@ -1,4 +1,4 @@
-"""Every command and every file in the README is one that works."""
+"""Every command and every file in the README, and in the page on taste, is one that works."""
 
 import re
 import shlex
@@ -9,11 +9,13 @@ import typer
 
 from ppo_tui.config.resolve import parse_config
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TASTE = (ROOT / "docs" / "taste.md").read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def commands(text: str = README) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]
 
@@ -22,7 +24,9 @@ def test_it_has_the_two_set_up_commands() -> None:
     assert {"make demo", "make test"} <= set(commands())
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("ppo-tui")])
+@pytest.mark.parametrize(
+    "command", [c for c in (*commands(), *commands(TASTE)) if c.startswith("ppo-tui")]
+)
 def test_a_command_of_the_readme_is_understood(command: str) -> None:
     from ppo_tui.cli.entry import app
 
@@ -48,6 +52,16 @@ def test_the_configuration_in_the_readme_is_valid() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     config = parse_config(text, "README.md")
     assert [term.label for term in config.reward.terms] == ["sentiment", "length", "python"]
+
+
+def test_the_configuration_in_the_page_on_taste_is_valid() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", TASTE, re.DOTALL)
+    config = parse_config(text, "taste.md")
+    assert [term.label for term in config.reward.terms] == ["human"]
+    assert config.ratings.use == ("runs/earlier",)
+    commented = "\n".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    terms = parse_config(commented, "taste.md").reward.terms
+    assert [term.label for term in terms] == ["human", "repetition"]
 
 
 def test_the_reward_function_in_the_readme_works() -> None:

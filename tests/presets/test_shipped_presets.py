@@ -13,7 +13,7 @@ from ppo_tui.plan import architecture_from_config, plan_memory
 
 MIB = 2**20
 KNOWN_MODELS = json.loads((Path(__file__).parent.parent / "plan/known_models.json").read_text())
-SHIPPED = ["chat-12gb", "chat-16gb", "chat-24gb", "chat-8gb", "demo", "sentiment"]
+SHIPPED = ["chat-12gb", "chat-16gb", "chat-24gb", "chat-8gb", "demo", "sentiment", "taste"]
 
 # The smallest memory that a card sold under this size reports.
 CARDS = {"chat-8gb": 8188, "chat-12gb": 12_282, "chat-16gb": 15_360, "chat-24gb": 23_028}

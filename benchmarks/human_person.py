@@ -33,8 +33,8 @@ STRATEGIES: tuple[Strategy, ...] = ("random", "active")
 COUNTS = (10, 20, 30, 40, 50, 60, 80, 100, 120)
 """Numbers of ratings at which it is measured."""
 
-ROUND = 10
-"""Ratings that are chosen at once, as a run asks for them."""
+ROUND = 2
+"""Texts that are chosen at once: while a person rates, the next are chosen anew all the time."""
 
 NOISE = 0.5
 """Standard deviation of a simulated person's noise, in rating steps."""

@@ -42,12 +42,14 @@ NEW = 0.35
 SIGNAL = 20.0
 """Variance of the signal before anything is rated, with the noise of a rating as 1."""
 
-_TRUST = 0.9
-"""How much of the weight of a view is what the model found; the rest is the same for all."""
+_TRUST = 0.3
+"""How much of the weight of a view is what the model found; the rest is the same for all. With much
+more, a taste that is half about the length is asked about lengths only, and the rest never found.
+"""
 
-_EXTREME = 0.5
+_EXTREME = 0.7
 """What is left of how far a text is from the middle, as a power: 1 lets odd texts be chosen for
-being extreme alone, and 0 sees the direction only. Half is best over many tastes."""
+being extreme alone, and 0 sees the direction only. Between them is best over many tastes."""
 
 _CROWDED = 0.5
 """What a text's gain is multiplied with for each text that is asked about the same prompt."""

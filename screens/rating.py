@@ -40,6 +40,7 @@ from .base import PpoScreen
 from .dialogs import Ask
 from .literal import update_changed
 from .rating_desk import Desk, Facts, Look
+from .rating_pace import Pace
 from .rating_words import no_lesson, nothing_to_ask, notice_of, status_of_rating
 from .widgets.rating_lesson import RatingLesson
 from .widgets.rating_question import RatingQuestion
@@ -52,6 +53,9 @@ LOOK_SECONDS = 1.0
 
 LONGEST_NOTE = 2000
 
+LEAST_LINES = 18
+"""With fewer there is room for the question only."""
+
 T = TypeVar("T")
 
 
@@ -62,6 +66,7 @@ class RatingScreen(PpoScreen[None]):
         run: The run; it may go on meanwhile, or be over.
         rater: The person; the system's name if left out.
         start: Makes the command of the process that advises.
+        pace: Says which presses count as answers.
     """
 
     CSS_PATH = "rating.tcss"
@@ -99,8 +104,8 @@ over, ratings serve `ppo-tui reward fit`.
                 tooltip="Take the last answer back, and ask again"),
         Binding("c", "note", "Note", id="rating.note",
                 tooltip="Note something that is kept with the next answer"),
-        Binding("x", "kind", "One or two", id="rating.kind",
-                tooltip="Rate single texts, or compare two answers to one prompt"),
+        Binding("x", "kind", "Pairs", id="rating.kind",
+                tooltip="Compare two answers to one prompt, or rate single texts again"),
     ]  # fmt: skip
 
     def __init__(
@@ -108,6 +113,7 @@ over, ratings serve `ppo-tui reward fit`.
         run: RunDirectory,
         rater: str = "",
         start: Callable[[RunDirectory, str], list[str]] = start_command,
+        pace: Pace | None = None,
     ) -> None:
         super().__init__()
         self._run = run
@@ -116,6 +122,7 @@ over, ratings serve `ppo-tui reward fit`.
         # One thread: what is given first is written first.
         self._pen = ThreadPoolExecutor(1, "rating")
         self._process = AdviserProcess(start(run, self.rater), self._hear)
+        self._pace = pace or Pace()
         self._ready = False
         self._broken: Failure | None = None
         self._facts: Facts | None = None
@@ -242,8 +249,14 @@ over, ratings serve `ppo-tui reward fit`.
         while self._upcoming and self._current is None:
             question = self._upcoming.pop(0)
             if self._is_new(question):
-                self._current = question
+                self._put(question)
         self._show()
+
+    def _put(self, question: Question) -> None:
+        """Make it the question on the screen; it can be answered from a moment after it is seen."""
+        self._current = question
+        self._pace.hidden()
+        self.call_after_refresh(self._pace.shown)
 
     # ---- answers
 
@@ -273,7 +286,7 @@ over, ratings serve `ppo-tui reward fit`.
 
     def _give(self, value: float) -> None:
         question, note = self._current, self._note
-        if question is None or self._busy:
+        if question is None or self._busy or not self._counts(value):
             return
         write = partial(self._desk.rate, question, value, note)
         self._write(partial(self._give_in_thread, question, write))
@@ -281,13 +294,20 @@ over, ratings serve `ppo-tui reward fit`.
     def action_skip(self) -> None:
         """Pass over the question."""
         question = self._current
-        if question is not None and not self._busy:
+        if question is not None and not self._busy and self._counts("skip"):
             write = partial(self._desk.skip, question)
             self._write(partial(self._give_in_thread, question, write))
 
+    def _counts(self, answer: object) -> bool:
+        """Whether the press answers what is on the screen; says so if it came too soon for that."""
+        if self._pace.takes(answer):
+            return True
+        self.query_one(RatingQuestion).hurry()
+        return False
+
     def action_undo(self) -> None:
         """Take the last answer back, and ask again."""
-        if not self._busy:
+        if not self._busy and self._pace.takes_back():
             self._write(self._undo_in_thread)
 
     def _write(self, deed: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -339,7 +359,8 @@ over, ratings serve `ppo-tui reward fit`.
             self._upcoming.insert(0, self._current)
         if question.kind != self._kind:
             self._kind, self._upcoming = question.kind, []
-        self._current, self._busy = question, False
+        self._put(question)
+        self._busy = False
         self.app.tell("Taken back.", seconds=2)
         self._show()
 
@@ -401,5 +422,6 @@ over, ratings serve `ppo-tui reward fit`.
             update_changed(line, notice)
 
     def on_resize(self) -> None:
-        """What fits into the first line depends on its width."""
+        """What fits depends on the size."""
+        self.set_class(self.size.height < LEAST_LINES, "-tiny")
         self._show()

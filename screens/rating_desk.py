@@ -111,6 +111,8 @@ class Desk:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             problem = f"{shown(self.run.path)} cannot be read: {reason}."
+        if problem and not self.run.path.is_dir():
+            problem = f"The run is gone: {shown(self.run.path)} is not there any more."
         stock = self._stock
         by_rater = stock.ratings.raters
         return Look(

@@ -13,9 +13,14 @@ from .literal import literal
 from .rating_desk import Facts, Look
 from .status import WORKING, WORKING_PHASES, phase_words, waiting_of
 
-LONGEST_NAME = 40
+LEAST_NAME, LONGEST_NAME = 16, 40
 LONGEST_WAITING = 40
 """More of what a run waits for stands in the line below."""
+
+BEGIN = (
+    "Nothing yet. Say how you like the texts, by your own taste alone; from the fifth answer on, "
+    "what you taught stands here."
+)
 
 
 def status_of_rating(name: str, look: Look | None, kind: Kind, width: int) -> Content:
@@ -27,21 +32,30 @@ def status_of_rating(name: str, look: Look | None, kind: Kind, width: int) -> Co
         kind: Whether texts are rated or pairs compared.
         width: Cells that there are; the name gives way.
     """
-    parts = ["pairs" if kind == "pair" else "single texts"]
-    if look is None:
-        parts.append("reading …")
-    else:
-        waiting = waiting_of(look.seen)
-        if waiting:
-            parts.insert(0, f"? waits for you: {shortened(waiting, LONGEST_WAITING)}")
-        parts.append(f"{look.total} given" + (f", {look.mine} by you" if look.raters else ""))
-        if look.raters > 1:
-            parts.append(f"{look.raters} people")
-        if look.seen is not None and not waiting:
-            parts.append(_doing(look.seen))
-    rest = Content("  ").join(literal(part) for part in parts)
-    room = max(8, min(LONGEST_NAME, width - rest.cell_length - len("Rate    ")))
+    for brief in (False, True):
+        rest = Content("  ").join(literal(part) for part in _parts(look, kind, brief=brief))
+        room = width - rest.cell_length - len("Rate    ")
+        if room >= LEAST_NAME:
+            break
+    room = max(LEAST_NAME, min(LONGEST_NAME, room))
     return Content.assemble("Rate  ", literal(shortened(name, room), "bold"), "  ", rest)
+
+
+def _parts(look: Look | None, kind: Kind, *, brief: bool) -> list[str]:
+    """What the first line says after the name; in brief, what is also to be seen elsewhere goes."""
+    parts = ["pairs"] if kind == "pair" else [] if brief else ["single texts"]
+    if look is None:
+        return [*parts, "reading …"]
+    waiting = waiting_of(look.seen)
+    if waiting:
+        parts.insert(0, f"? waits for you: {shortened(waiting, LONGEST_WAITING)}")
+    by_you = f", {look.mine} by you" if look.raters and not brief else ""
+    parts.append(f"{look.total} given{by_you}")
+    if look.raters > 1:
+        parts.append(f"{look.raters} people")
+    if look.seen is not None and not waiting:
+        parts.append(_doing(look.seen))
+    return parts
 
 
 def _doing(seen: Observed) -> str:
@@ -84,7 +98,10 @@ def _who_listens(seen: Observed, facts: Facts | None) -> str:
     if not learns:
         return "This run's reward is another; your ratings serve `ppo-tui reward fit`."
     if seen.alive:
-        return ""
+        trains = facts is not None and facts.uses_ratings and seen.phase in WORKING_PHASES
+        if not trains:
+            return ""
+        return "It trains on what was rated. Rate on if you like; escape leads back."
     if seen.phase is Phase.FINISHED:
         return "The run is over; your ratings serve `ppo-tui reward fit`."
     return "No worker listens; your ratings count when the run is resumed."
@@ -95,7 +112,7 @@ def no_lesson(look: Look | None, broken: bool) -> str:
     if broken:
         return "Nothing is worked out while there is no adviser."
     if look is None or not look.total:
-        return "Nothing yet: rate a few texts."
+        return BEGIN
     return "Working out what the ratings have taught …"
 
 

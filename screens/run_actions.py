@@ -21,8 +21,11 @@ from .run_deeds import RunDeeds
 from .steering import Steering, number_above_zero
 from .story import RunStory
 
-STEERED = ("pause", "checkpoint", "stop", "kl_coef", "learning_rate")
+STEERED = ("pause", "go_on", "checkpoint", "stop", "kl_coef", "learning_rate")
 """Actions that need a worker."""
+
+RESTING = (Phase.PAUSED, Phase.AWAITING_RATINGS)
+"""States in which one key goes on, and pauses in all others."""
 
 _DOTTED = {"kl_coef": "ppo.kl_coef", "lr": "optim.lr"}
 
@@ -41,7 +44,9 @@ class RunActions(RunDeeds):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="training.pause",
-                tooltip="Let the run wait after this step, or go on; its memory stays in use"),
+                tooltip="Let the run wait after this step; its memory stays in use"),
+        Binding("p", "go_on", "Continue", id="training.continue",
+                tooltip="End the pause; a run that waits for ratings goes on with what it has"),
         Binding("c", "checkpoint", "Save", id="training.checkpoint",
                 tooltip="Save a checkpoint after this step, and train on"),
         Binding("s", "stop", "Stop", id="training.stop",
@@ -80,6 +85,8 @@ class RunActions(RunDeeds):
         alive = self.seen is not None and self.seen.alive
         if action in (*STEERED, "resume", "rate") and self.replayed:
             return False
+        if action in ("pause", "go_on") and (action == "go_on") != self.rests:
+            return False
         if action in STEERED:
             return True if alive else None
         if action == "resume":
@@ -89,10 +96,18 @@ class RunActions(RunDeeds):
             return True if any(finding.change for finding in self.story.findings()) else None
         return True
 
+    @property
+    def rests(self) -> bool:
+        """Whether the run waits for somebody, and can be told to go on."""
+        return self.seen is not None and self.seen.alive and self.seen.phase in RESTING
+
     def action_pause(self) -> None:
-        """Pause, or go on."""
-        paused = self.seen is not None and self.seen.phase is Phase.PAUSED
-        self._ask("continue" if paused else "pause")
+        """Pause after this step."""
+        self._ask("pause")
+
+    def action_go_on(self) -> None:
+        """End the pause, or the waiting for ratings."""
+        self._ask("continue")
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint and train on."""

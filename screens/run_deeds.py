@@ -19,7 +19,7 @@ from ppo_tui.runs.paths import shown
 
 from .base import PpoScreen
 from .dialogs import Choose, Confirm
-from .widgets.preset_picker import DEMO
+from .widgets.preset_picker import DEMO, TASTE
 
 if TYPE_CHECKING:
     from ppo_tui.config.resolve import ResolvedConfig
@@ -80,6 +80,10 @@ class RunDeeds(PpoScreen[None]):
     def start_demo(self) -> None:
         """Make and start the demo's run, then open it."""
         self.start_run(None, DEMO, "starting the demo …")
+
+    def start_taste(self) -> None:
+        """Make and start a run that learns from ratings, then open it."""
+        self.start_run(None, TASTE, "starting a run that waits for your ratings …")
 
     def start_run(self, resolved: ResolvedConfig | None, source: str | None, words: str) -> None:
         """Make a run and start its worker, then open it.

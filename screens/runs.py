@@ -74,6 +74,8 @@ the run writes.
                 tooltip="Open the run under the cursor"),
         Binding("d", "demo", "Demo", id="runs.demo",
                 tooltip="Train the small model that comes with ppo-tui"),
+        Binding("t", "taste", "Taste", id="runs.taste",
+                tooltip="Train the small model on your own ratings"),
         Binding("r", "resume", "Resume", id="runs.resume",
                 tooltip="Go on with the run from its last checkpoint"),
         Binding("s", "stop", "Stop", id="runs.stop", tooltip="Stop the run; asks how"),
@@ -290,7 +292,7 @@ the run writes.
         """What is impossible for the run under the cursor is greyed."""
         if not self.is_mounted or not self.query(RunTable):
             return True
-        if action == "demo":
+        if action in ("demo", "taste"):
             return self._welcoming and not self.busy
         if self._welcoming and action in NEEDS_RUNS:
             return False
@@ -310,7 +312,7 @@ the run writes.
 
     def _refresh_keys(self) -> None:
         """Grey and ungrey; the footer is painted again only if that changes something."""
-        actions = (*sorted(ONE_RUN), "compare", "demo")
+        actions = (*sorted(ONE_RUN), "compare", "demo", "taste")
         possible = tuple(bool(self.check_action(action, ())) for action in actions)
         if possible != self._possible:
             self._possible = possible
@@ -421,6 +423,10 @@ the run writes.
     def action_demo(self) -> None:
         """Make and start the demo's run, then open it."""
         self.start_demo()
+
+    def action_taste(self) -> None:
+        """Make and start a run that learns from ratings, then open it."""
+        self.start_taste()
 
     def action_resume(self) -> None:
         """Go on with the run from its last checkpoint."""

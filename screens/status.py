@@ -153,9 +153,8 @@ def resting_line(seen: Observed | None, still: str, keys: dict[str, str]) -> Con
     """
     if waiting := waiting_of(seen):
         said = Content.styled("? It waits for your ratings: ", "bold")
-        return Content.assemble(
-            said, literal(f"{waiting} "), literal(f"[{keys['rate']}: rate]", "bold")
-        )
+        doings = f"[{keys['rate']}: rate   {keys['continue']}: go on]"
+        return Content.assemble(said, literal(f"{waiting} "), literal(doings, "bold"))
     if still:
         return literal(f"▲ {still} [{keys['log']}: log   {keys['stop']}: stop]")
     return None

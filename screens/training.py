@@ -44,7 +44,7 @@ CURVES_SECONDS = 0.45
 """Curves are drawn no more often than this: eight of them cost more than all the rest, and an eye
 follows no faster. The first line comes with every beat."""
 
-_NAMED_KEYS = ("resume", "log", "apply", "findings", "stop", "rate")
+_NAMED_KEYS = ("resume", "log", "apply", "findings", "stop", "rate", "continue")
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """Weights that the key goes through."""
@@ -196,13 +196,15 @@ Closing the app changes nothing for the run: it is a process of its own.
             self._paint()
 
     def _observe(self, seen: Observed) -> None:
-        before = self.seen
+        before, rested = self.seen, self.rests
         self.seen = seen
         if not seen.alive:
             self.steering.forget()
         if before is None or (before.alive, before.ended) != (seen.alive, seen.ended):
             launched = last_launch(self.run_directory)
             self.story.session_began = launched.time if launched else 0.0
+            self.refresh_bindings()
+        elif rested != self.rests:
             self.refresh_bindings()
         if self._replay is None:
             old = before.phase if before is not None else None

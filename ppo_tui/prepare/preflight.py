@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ppo_tui.config.rewards import AdapterTerm, HumanTerm, PythonTerm
 from ppo_tui.config.schema import RunConfig
-from ppo_tui.errors import ModelError, ResourceError
+from ppo_tui.errors import ModelError, ResourceError, RewardError
 from ppo_tui.runs.paths import shown
 
 
@@ -18,7 +18,7 @@ def check(config: RunConfig) -> None:
         DataError: The prompts cannot be read.
         ModelError: The model is not there, is no model, or is damaged.
         ResourceError: A reward file or a reward that was made before is not there.
-        RewardError: A reward that was made before is damaged, or of another base.
+        RewardError: A reward that was made before is damaged, of another kind or another base.
         RunError: Ratings that are to be used are not there.
     """
     from ppo_tui.data import load_prompts
@@ -45,15 +45,24 @@ def check(config: RunConfig) -> None:
 
 def _check_rewards(config: RunConfig) -> None:
     """Refuse rewards that were learnt on another base, as far as the base is known here."""
-    places = [term.source for term in config.reward.terms if isinstance(term, HumanTerm)]
-    places += [term.path for term in config.reward.terms if isinstance(term, AdapterTerm)]
-    made_before = [place for place in places if place is not None]
+    places = [(t.source, "human") for t in config.reward.terms if isinstance(t, HumanTerm)]
+    places += [(t.path, "adapter") for t in config.reward.terms if isinstance(t, AdapterTerm)]
+    made_before = [(place, kind) for place, kind in places if place is not None]
     if not made_before:
         return
     from ppo_tui.plan.identity import base_identity
     from ppo_tui.taste.artefact import check_base, load_artefact
 
-    artefacts = [load_artefact(Path(place)) for place in made_before]
+    artefacts = []
+    for place, kind in made_before:
+        artefacts.append(load_artefact(Path(place)))
+        if artefacts[-1].kind != kind:
+            option = "path" if kind == "human" else "from"
+            raise RewardError(
+                f"{shown(place)} holds a reward of kind {artefacts[-1].kind}; name it with "
+                f"kind: {artefacts[-1].kind} and {option}.",
+                code="reward.artefact_kind",
+            )
     try:
         base = base_identity(config.model)
     except ModelError:

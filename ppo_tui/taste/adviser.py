@@ -37,6 +37,11 @@ MOST_TOLD = 3
 MOST_FITTED = 1024
 """Candidates that say how texts are spread; more make the fit slow and no better."""
 
+NO_READINGS = (
+    "This run kept its texts without what the base model reads in them, so nothing is worked out "
+    "here. Your ratings are kept; `ppo-tui reward fit` learns from them."
+)
+
 
 class Adviser:
     """Advice on one run, for one person.
@@ -110,6 +115,8 @@ class Adviser:
         head = (len(ratings.ratings), len(ratings.pairs), len(ratings.raters))
         if evidence is None:
             return Lesson(*head, problem="Nothing was read yet.")
+        if evidence.unread and not evidence.count and not self._usable:
+            return Lesson(*head, problem=NO_READINGS)
         if evidence.problem:
             return Lesson(*head, problem=evidence.problem)
         model = self._fit()

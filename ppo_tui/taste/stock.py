@@ -32,10 +32,10 @@ SAMPLED_STEPS = 24
 
 MOST_SAMPLES = 2000
 
-SPREAD = "Spread over prompts and steps; nothing better is known yet."
-FROM_SAMPLES = "One of the run's samples, spread over prompts: the run keeps no candidates."
+SPREAD = "spread over prompts and steps; nothing better known yet"
+FROM_SAMPLES = "one of the run's samples, spread over prompts: the run keeps no candidates"
 
-JUDGED_BEFORE = "You took back what you said of it."
+JUDGED_BEFORE = "you took back what you said of it"
 
 TextKey = tuple[str, str]
 """A prompt, and a response without what a person would not see as a difference."""
@@ -48,7 +48,7 @@ class Question:
     Attributes:
         first: The text, or the first of two answers to one prompt.
         second: The other answer of a pair.
-        reason: Why this one, in a short sentence.
+        reason: Why this one, in half a sentence.
     """
 
     first: Candidate

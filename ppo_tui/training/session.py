@@ -245,11 +245,14 @@ class Session:
             self._obey(waits)
             time.sleep(_RATINGS_POLL)
             taste.look()
+        else:
+            taste.rest_is_over()
         if taste.learn():
             self._recorder.event(log_event(str(taste.lesson), step=step))
-        if taste.given and taste.problem and taste.problem != self._told:
-            self._recorder.event(log_event(taste.problem, step=step, level="warning"))
-        self._told = taste.problem
+        words = taste.trouble or taste.problem
+        if (taste.given or taste.trouble) and words and words != self._told:
+            self._recorder.event(log_event(words, step=step, level="warning"))
+        self._told = words
         if self._state.state is Phase.AWAITING_RATINGS:
             self._enter(Phase.ROLLOUT, announce=True)
 

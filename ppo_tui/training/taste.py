@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppo_tui.config.schema import RatingsConfig, RunConfig
+from ppo_tui.errors import RunError
 from ppo_tui.plan.identity import base_identity
 from ppo_tui.rewards.human import Human
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.directory import RunDirectory
-from ppo_tui.runs.judgements import About, Pair, Rating, Ratings, merge
-from ppo_tui.runs.pool import Candidate, read_pool
+from ppo_tui.runs.judgements import About, Pair, Ratings, merge
+from ppo_tui.runs.pool import read_pool
 from ppo_tui.runs.rating_files import ratings_at
 from ppo_tui.runs.ratings import RatingsFile
 from ppo_tui.taste.agreement import Point, agreement
@@ -119,11 +122,14 @@ class Taste:
         self._fitted = ""
         self._forgiven = self._released = 0
         self._missing: dict[tuple[str, str], str] = {}
-        self._pool: dict[str, Candidate] = {}
+        self._of_base: list[NDArray[np.float32]] = []
+        self._newest: deque[NDArray[np.float32]] = deque(maxlen=LARGEST_POOL)
+        self._rounds: set[str] = set()
         self._pool_offset = 0
         others = [t for t in config.reward.terms if t.weight and t.label != self._label]
         self._alone = not others
         self.lesson: Lesson | None = None
+        self.trouble = ""  # why the ratings cannot be read just now, in a sentence
 
     @classmethod
     def of(
@@ -143,17 +149,25 @@ class Taste:
     # ---- what there is
 
     def look(self) -> bool:
-        """Read the ratings if there are new ones; whether there are."""
+        """Read the ratings if there are new ones; whether there are.
+
+        A file that cannot be read leaves what was read before in force, and is tried again: a run
+        must not end because of what may be put right while it goes on. `trouble` says so.
+        """
         sizes = tuple(_size(path) for path in (self._own.path, *self._sources))
         if sizes == self._sizes:
             return False
-        self._sizes = sizes
-        own = self._own.read()
-        parts = [own, *(RatingsFile(path).read() for path in self._sources)]
-        every = merge(parts)
+        try:
+            own = self._own.read()
+            every = merge([own, *(RatingsFile(path).read() for path in self._sources)])
+        except RunError as error:
+            self.trouble = f"{error.message.rstrip('.')}."
+            return False
+        self._sizes, self.trouble = sizes, ""
         self._ratings = every.of_base(self._base)
         self._foreign = every.count - self._ratings.count
-        self._elsewhere = self._ratings.count - own.of_base(self._base).count
+        mine = {each.id for each in own.given}
+        self._elsewhere = sum(each.id not in mine for each in self._ratings.given)
         self._evidence = None
         return True
 
@@ -188,6 +202,10 @@ class Taste:
         if not self.wanted or self._planned <= self._released:
             return False
         return self.given < self.wanted or bool(self.problem)
+
+    def rest_is_over(self) -> None:
+        """The round is rated: what is taken back later does not make the run wait for it again."""
+        self._released = max(self._released, self._planned)
 
     def go_on(self) -> None:
         """Let this round be; the next one asks for its own number and no more."""
@@ -270,7 +288,7 @@ class Taste:
         else:
             return []
         self._read_pool()
-        if f"r{step}-0" in self._pool:
+        if f"r{step}-0" in self._rounds:
             return []  # of this round, from before a stop in the middle of it
         trainer = self._trainer
         written = write_candidates(trainer.roles, self._config, trainer.data, step, count)
@@ -284,6 +302,7 @@ class Taste:
             "fitted": self._fitted,
             "forgiven": self._forgiven,
             "released": self._released,
+            "lesson": asdict(self.lesson) if self.lesson is not None else None,
         }
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -295,45 +314,79 @@ class Taste:
         self._fitted = str(state["fitted"])
         self._forgiven, self._released = int(state["forgiven"]), int(state["released"])
         self._human.taste = TasteModel.from_tensors(tensors) if tensors else None
+        # A checkpoint of an older version has none: its figures come back with the next fit.
+        lesson = state.get("lesson")
+        self.lesson = _lesson(lesson) if lesson else None
 
     # ---- readings
 
     def _readings_of_pool(self) -> NDArray[np.float32]:
-        self._read_pool()
-        candidates = list(self._pool.values())
-        base = [c for c in candidates if c.step == 0][: LARGEST_POOL // 2]
-        later = [c for c in candidates if c.step > 0][-(LARGEST_POOL - len(base)) :]
-        readings = [decode(candidate.reading) for candidate in (*base, *later)]
-        return np.stack([reading for reading in readings if reading is not None])
+        """How texts differ; where the pool is lost, the rated ones are all that says so."""
+        width, base = self._width(), self._of_base
+        later = list(self._newest)[-(LARGEST_POOL - len(base)) :]
+        readings = [reading for reading in (*base, *later) if len(reading) == width]
+        if readings:
+            return np.stack(readings)
+        evidence = self.evidence
+        return np.concatenate([evidence.x, evidence.first, evidence.second])
 
     def _read_pool(self) -> None:
+        """Take in what is new, and keep no more of it in mind than is learnt from."""
         found, self._pool_offset = read_pool(self._run.pool_path, self._pool_offset)
-        self._pool.update((candidate.id, candidate) for candidate in found)
+        for candidate in found:
+            if candidate.id.startswith("r") and candidate.id.endswith("-0"):
+                self._rounds.add(candidate.id)
+            reading = decode(candidate.reading)
+            if reading is None:
+                continue
+            if candidate.step:
+                self._newest.append(reading)
+            elif len(self._of_base) < LARGEST_POOL // 2:
+                self._of_base.append(reading)
+
+    def _width(self) -> int:
+        """Numbers of a reading of this base, as the run's own texts have them; 0 if unknown."""
+        self._read_pool()
+        widths = Counter(len(reading) for reading in (*self._of_base, *self._newest))
+        return widths.most_common(1)[0][0] if widths else 0
 
     def _with_readings(self, ratings: Ratings) -> Ratings:
         """The ratings with a reading each: what has none is read from its text, once."""
         texts: Sequence[About] = [text for r in ratings.ratings for text in r.texts]
         texts = [*texts, *(text for pair in ratings.pairs for text in pair.texts)]
-        lacking = {t.text for t in texts if not t.reading and t.text not in self._missing}
-        if lacking:
-            named = sorted(lacking)
-            read = read_texts(self._trainer.roles, self._config, named)
-            self._missing.update(zip(named, map(encode, read), strict=True))
+        width = self._width()
+        bad = {t.text for t in texts if _lacks(t, width)}
+        if named := sorted(bad - self._missing.keys()):
+            made = read_texts(self._trainer.roles, self._config, named)
+            self._missing.update(zip(named, map(encode, made), strict=True))
+
+        def read(about: About) -> About:
+            lacks = about.text in bad and _lacks(about, width)
+            return replace(about, reading=self._missing[about.text]) if lacks else about
+
+        def read_pair(pair: Pair) -> Pair:
+            return replace(pair, first=read(pair.first), second=read(pair.second))
+
         return replace(
             ratings,
-            ratings=tuple(self._read_rating(rating) for rating in ratings.ratings),
-            pairs=tuple(self._read_pair(pair) for pair in ratings.pairs),
+            ratings=tuple(replace(each, about=read(each.about)) for each in ratings.ratings),
+            pairs=tuple(map(read_pair, ratings.pairs)),
         )
 
-    def _read_rating(self, rating: Rating) -> Rating:
-        return replace(rating, about=self._read_about(rating.about))
 
-    def _read_pair(self, pair: Pair) -> Pair:
-        first, second = self._read_about(pair.first), self._read_about(pair.second)
-        return replace(pair, first=first, second=second)
+def _lacks(about: About, width: int) -> bool:
+    """Whether a text has to be read: its reading is missing, damaged, or of another width."""
+    reading = decode(about.reading)
+    return reading is None or (width != 0 and len(reading) != width)
 
-    def _read_about(self, about: About) -> About:
-        return about if about.reading else replace(about, reading=self._missing[about.text])
+
+def _lesson(state: Mapping[str, Any]) -> Lesson:
+    found = state["agreement"]
+    if found is None:
+        return Lesson(**state)
+    # What is not known is null in a file.
+    values = [math.nan if found[key] is None else found[key] for key in ("correlation", "accuracy")]
+    return Lesson(**{**state, "agreement": Point(found["count"], *values)})
 
 
 def _size(path: Path) -> int:

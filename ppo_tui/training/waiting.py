@@ -38,6 +38,8 @@ class Wait:
         words = f"{min(given, wanted)} of {wanted} ratings"
         if given >= wanted and self._taste.problem:
             words = f"{given} ratings: {self._taste.problem}"
+        if self._taste.trouble:
+            return f"{words}; {self._taste.trouble}"
         foreign = self._taste.foreign
         return f"{words}; {foreign} of another base are left out" if foreign else words
 

@@ -340,6 +340,8 @@ one its smoothed course. The title row reads the newest values or, with the curs
         drawn = [self._ranges(curve, start, end, 2 * columns) for curve in curves]
         log = self._logarithmic
         everything = [part for lows, highs, _, _ in drawn for part in (lows, highs)]
+        if everything and self._plot.span is not None:
+            everything.append(np.array(self._plot.span))
         bounds = limits(np.concatenate(everything) if everything else np.empty(0), logarithmic=log)
         if bounds is None:
             return self._nothing(width, rows)

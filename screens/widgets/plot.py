@@ -40,12 +40,14 @@ class Plot:
         curves: Gives the curves as they are now.
         logarithmic: Whether its axis is logarithmic at first.
         metrics: Gives the names of the metrics that it shows, for its help.
+        span: Values that its axis shows in any case, so that little does not look like much.
     """
 
     title: str
     curves: Callable[[], Sequence[Curve]]
     logarithmic: bool = False
     metrics: Callable[[], Sequence[str]] = tuple
+    span: tuple[float, float] | None = None
 
 
 def cells_of(entry: Sequence[Segment]) -> int:

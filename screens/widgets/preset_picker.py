@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 CHOSEN = "●"
 DEMO = "demo"
+TASTE = "taste"
 
-_FIRST = (DEMO, "taste")
+_FIRST = (DEMO, TASTE)
 """What runs on any computer."""
 _DESCRIPTION = 400
 

@@ -11,23 +11,37 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from ppo_tui.taste.lesson import Lesson, Told
-from ppo_tui.text.figures import percent, sparkline
+from ppo_tui.taste.lesson import Lesson, Mark, Told
+from ppo_tui.text.figures import percent
 from ppo_tui.text.plain import shortened
 
 from ..literal import literal, update_changed
+from ..rating_words import BEGIN
 from .chart import Chart, Curve, Plot
 
 LONGEST_TEXT = 160
 """Characters of a text that is told as liked or disliked."""
 
 LONGEST_PROMPT = 60
-SPARK_CELLS = 24
+COURSE = 5
+"""Points of the curve that are told as numbers where there is no room to draw it."""
+
+MORE = "More ratings help most."
+OTHERWISE = (
+    "It does not find what you like: use all of 1 to 5, and rate by one thing at a time, such as "
+    "the tone, or the length."
+)
 
 FEWEST_PAIRS = 5
 """With fewer comparisons a share of them says nothing."""
 
 _GRADES = ((0.8, "very well"), (0.6, "well"), (0.35, "somewhat"), (-2.0, "hardly at all"))
+
+LOW_CORRELATION, LOW_ACCURACY = 0.35, 0.6
+"""Below, a person is told what helps."""
+
+MANY = 30
+"""Judgements from which on it is no longer their number that is at fault."""
 
 
 class RatingLesson(VerticalScroll):
@@ -44,7 +58,7 @@ least, each with the rating that it expects, and ± how unsure it is. `↑` and 
     RatingLesson Static { height: auto; }
     RatingLesson Chart { height: 8; margin: 1 0 0 0; display: none; }
     RatingLesson.-curve Chart { display: block; }
-    RatingLesson #lesson-spark { display: none; }
+    RatingLesson #lesson-course { display: none; }
     RatingLesson:focus #lesson-title { text-style: bold reverse; }
     RatingLesson #lesson-title { text-style: bold; }
     RatingLesson .lesson-told { margin: 1 0 0 0; }
@@ -58,7 +72,7 @@ least, each with the rating that it expects, and ± how unsure it is. `↑` and 
         """Words, a curve, texts."""
         yield Static("What your ratings have taught", id="lesson-title", markup=False)
         yield Static(id="lesson-words")
-        yield Static(id="lesson-spark")
+        yield Static(id="lesson-course")
         chart = Chart(Plot("", self._curves), id="lesson-chart")
         chart.can_focus = False
         yield chart
@@ -88,10 +102,13 @@ least, each with the rating that it expects, and ± how unsure it is. `↑` and 
         self.set_class(curve, "-curve")
         if curve:
             what = "rank correlation" if self._by_rank else "share of pairs right"
-            chart.plot = Plot(f"{what} by number of ratings", self._curves)
-            course = sparkline([value for _, value in self._known()], SPARK_CELLS)
-            spark = literal(f"{course}  {what} by number of ratings")
-            update_changed(self.query_one("#lesson-spark", Static), spark)
+            # From nothing to perfect, or a step of a few hundredths would fill the chart.
+            span = (0.0, 1.0) if self._by_rank else (0.5, 1.0)
+            chart.plot = Plot(f"{what} by number of ratings", self._curves, span=span)
+            course = "  ".join(f"{count}: {value:.2f}" for count, value in self._known()[-COURSE:])
+            update_changed(
+                self.query_one("#lesson-course", Static), literal(f"by number  {course}")
+            )
         for name, title, texts in (
             ("likes", "It takes you to like most", lesson.likes),
             ("dislikes", "and least", lesson.dislikes),
@@ -120,21 +137,32 @@ least, each with the rating that it expects, and ± how unsure it is. `↑` and 
 def words_of(lesson: Lesson) -> str:
     """The lesson in a sentence or two."""
     given = _counted(lesson)
+    if not given:
+        return BEGIN
     if lesson.problem:
-        return f"{given}. {lesson.problem}" if given else lesson.problem
+        return lesson.problem
     last = lesson.points[-1] if lesson.points else None
     said = []
     if last is not None and math.isfinite(last.correlation):
         grade = next(words for least, words in _GRADES if last.correlation >= least)
         said.append(
-            f"Ratings that it has not seen it foretells {grade}: "
-            f"rank correlation {last.correlation:.2f}."
+            f"It foretells the order of unseen ratings {grade}: "
+            f"rank correlation {last.correlation:.2f} (1 is perfect)."
         )
     if last is not None and lesson.pairs >= FEWEST_PAIRS and math.isfinite(last.accuracy):
         said.append(f"It puts {percent(last.accuracy)} of unseen pairs in your order.")
     if not said:
         said.append("Too few yet to say how well it foretells what it has not seen.")
+    elif last is not None and _is_low(lesson, last):
+        said.append(MORE if last.count < MANY else OTHERWISE)
     return " ".join([f"{given}.", *said])
+
+
+def _is_low(lesson: Lesson, last: Mark) -> bool:
+    """Whether it foretells so little that a person should know what helps."""
+    if math.isfinite(last.correlation):
+        return last.correlation < LOW_CORRELATION
+    return lesson.pairs >= FEWEST_PAIRS and last.accuracy < LOW_ACCURACY
 
 
 def told_words(title: str, texts: Sequence[Told]) -> Content:

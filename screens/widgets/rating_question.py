@@ -105,6 +105,11 @@ a pair to the other. Only the response is judged: the prompt above it is what it
         update_changed(self.query_one("#rating-why", Static), reason)
         self.call_after_refresh(self._fit)
 
+    def hurry(self) -> None:
+        """Say that a press was not taken for an answer; until the next question comes."""
+        words = Content.styled("Too soon to have read it: press the key again.", "bold")
+        update_changed(self.query_one("#rating-why", Static), words)
+
     def show_none(self, words: str) -> None:
         """Say why there is no question."""
         self._question = None

@@ -29,6 +29,7 @@ def welcome(root: Path, busy: str = "") -> Content:
         Content.styled("There are no runs yet.\n", "bold"),
         Content(_WORDS),
         Content.styled(first, "bold"),
+        Content("   t            your taste: rate what it writes, 1 to 5, and it follows"),
         Content("   n            a run of your own: model, preset, settings"),
         Content("   ?            help\n"),
         literal(f"Runs are kept in {shown(root)}", "$foreground-muted"),

@@ -9,6 +9,7 @@ from ppo_tui.runs.strict_json import dumps
 from ppo_tui.screens import app as app_module
 from ppo_tui.screens.app import PpoTuiApp
 from ppo_tui.screens.rating import RatingScreen
+from ppo_tui.screens.rating_pace import Pace
 
 from .conftest import LONG_AGO
 
@@ -45,16 +46,25 @@ class Host(PpoTuiApp):
 
     CSS_PATH = Path(app_module.__file__).with_name("app.tcss")
 
-    def __init__(self, run: RunDirectory, mode: str = "ready", rater: str = "ada") -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        mode: str = "ready",
+        rater: str = "ada",
+        pace: Pace | None = None,
+    ) -> None:
         super().__init__()
-        self.rating = self.screen_of(run, mode, rater)
+        self.rating = self.screen_of(run, mode, rater, pace)
 
     @staticmethod
-    def screen_of(run: RunDirectory, mode: str, rater: str) -> RatingScreen:
+    def screen_of(
+        run: RunDirectory, mode: str, rater: str, pace: Pace | None = None
+    ) -> RatingScreen:
         def start(run: RunDirectory, rater: str) -> list[str]:
             return [sys.executable, str(STAND_IN), mode, str(run.path), rater]
 
-        return RatingScreen(run, rater, start)
+        # A test is quicker than a person.
+        return RatingScreen(run, rater, start, pace or Pace(0, 0, 0))
 
     def open_home(self) -> None:
         self.push_screen(self.rating)

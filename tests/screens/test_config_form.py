@@ -263,7 +263,8 @@ def test_the_kind_of_the_term_under_the_cursor_is_found(row, kind):
 
 def test_all_kinds_are_named_whichever_is_explained():
     assert terms_explained("nonsense") == (
-        "Kinds: sentiment, length, regex, keywords, repetition, python. All have weight and name."
+        "Kinds: sentiment, length, regex, keywords, repetition, python, human, adapter. "
+        "All have weight and name."
     )
     assert "tolerance: Distance from the target" in terms_explained("length")
 

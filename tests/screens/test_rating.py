@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -333,7 +334,7 @@ async def test_a_run_without_candidates_is_asked_about_its_samples(make_run):
     run = make_run("old", steps=5)
     app = Host(run, "mute")
     async with app.run_test(size=(120, 40)) as pilot:
-        await until_shown(pilot, "One of the run's samples")
+        await until_shown(pilot, "one of the run's samples")
         await answer(pilot, "4")
         await until_shown(pilot, "1 given, 1 by you")
     [line] = lines(run)
@@ -396,6 +397,20 @@ async def test_hostile_texts_are_shown_literally(make_run):
     assert len(lines(run)) == 1
 
 
+async def test_on_the_smallest_screen_both_answers_are_to_be_read(run):
+    app = Host(run)
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until_asked(pilot)
+        await pilot.press("x")
+        await until_shown(pilot, "second answer")
+        await until_asked(pilot)
+        shown = " ".join(screen_text(app).split())
+        question = app.rating._current
+        assert question.first.response.strip() in shown
+        assert question.second.response.strip() in shown
+        assert "What your ratings have taught" not in shown
+
+
 async def test_a_long_answer_is_scrolled_by_the_keys(make_run):
     run = make_run("long", steps=1)
     add_to_pool(run, candidate(0, "Go on.", "\n".join(f"line {n}" for n in range(90))))
@@ -445,6 +460,17 @@ async def test_a_skip_of_another_person_does_not_hide_a_text(make_run):
         await until_shown(pilot, "warm.")
 
 
+async def test_a_run_that_is_deleted_meanwhile_is_said(run):
+    app = Host(run, "mute")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_asked(pilot)
+        shutil.rmtree(run.path)
+        await until_shown(pilot, "The run is gone:")
+        await answer(pilot, "4")
+        await until_shown(pilot, "It was not kept:")
+        assert not run.path.exists()
+
+
 async def test_a_pool_that_vanishes_is_no_end(run):
     app = Host(run, "mute")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -490,4 +516,4 @@ async def test_the_training_screen_says_that_a_run_waits(make_run, worker):
     write_state(run, RunState(Phase.AWAITING_RATINGS, 3, 30, message="12 of 20 ratings"))
     app = PpoTuiApp(Opening(run))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until_shown(pilot, "? It waits for your ratings: 12 of 20 ratings [r: rate]")
+        await until_shown(pilot, "? It waits for your ratings: 12 of 20 ratings [r: rate")

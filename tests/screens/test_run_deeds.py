@@ -131,9 +131,9 @@ async def test_resume_starts_a_worker(make_run: MakeRun, launched: None) -> None
         assert app.home.busy == ""
 
 
-@pytest.mark.parametrize("key", ["enter", "d"])
-async def test_the_first_key_starts_the_demo_and_opens_it(
-    home: Path, launched: None, key: str
+@pytest.mark.parametrize(("key", "preset"), [("enter", "demo"), ("d", "demo"), ("t", "taste")])
+async def test_the_first_key_starts_a_preset_and_opens_its_run(
+    home: Path, launched: None, key: str, preset: str
 ) -> None:
     app = Home()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -142,19 +142,21 @@ async def test_the_first_key_starts_the_demo_and_opens_it(
         await settle(pilot)
         ((kind, name),) = app.went
         assert kind == "run"
-        assert name.startswith("demo-")
+        assert name.startswith(f"{preset}-")
         run = RunDirectory.open(home / "runs" / name)
-        assert run.config_path.read_text().startswith("# preset: demo\n")
+        assert run.config_path.read_text().startswith(f"# preset: {preset}\n")
         assert run.launch_path.exists()
 
 
-async def test_where_there_are_runs_the_demos_key_does_nothing(make_run: MakeRun) -> None:
+async def test_where_there_are_runs_the_keys_of_the_first_start_do_nothing(
+    make_run: MakeRun,
+) -> None:
     make_run("night")
     app = Home()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert can(app, "demo") is False
-        await pilot.press("d")
+        assert can(app, "demo") is can(app, "taste") is False
+        await pilot.press("d", "t")
         await settle(pilot)
         assert app.went == []
 

@@ -346,6 +346,22 @@ async def test_a_paused_run_goes_on_with_the_same_key(make_run: MakeRun, worker:
         assert await asked(pilot, run) == ("continue", {})
 
 
+async def test_a_run_that_waits_for_ratings_goes_on_with_the_same_key(
+    make_run: MakeRun, worker: Worker
+) -> None:
+    run = make_run(steps=30, total=60, phase=Phase.UPDATE)
+    process = worker(run)
+    app = app_on(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await read(app, pilot, 30)
+        assert "p Pause" in screen_text(app)
+        enter(process, "awaiting_ratings")
+        await until(pilot, lambda: "p: go on" in screen_text(app), "it is told")
+        await until(pilot, lambda: "p Continue" in screen_text(app), "the key is told")
+        await pilot.press("p")
+        assert await asked(pilot, run) == ("continue", {})
+
+
 @pytest.mark.parametrize(("downs", "mode"), [(0, "save"), (1, "now")])
 async def test_stopping_asks_how(make_run: MakeRun, worker: Worker, downs: int, mode: str) -> None:
     run = make_run(steps=30, total=60, phase=Phase.UPDATE)
@@ -398,6 +414,7 @@ async def test_what_cannot_be_done_with_a_finished_run_is_greyed_out(make_run: M
     app = app_on(run)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await read(app, pilot, 30)
+        assert screen.check_action("go_on", ()) is False
         for action in ("pause", "checkpoint", "stop", "kl_coef", "learning_rate", "resume"):
             assert screen.check_action(action, ()) is None
         await pilot.press("p", "c", "s", "k", "l", "u", "a")
@@ -530,7 +547,7 @@ async def test_the_best_samples_of_the_whole_run(make_run: MakeRun) -> None:
         assert "best first · whole run" in screen_text(app)
         assert {sample.score for sample in samples.samples} == {0.9}
         assert len({sample.step for sample in samples.samples}) > 10
-        await pilot.press("2", "r")
+        await pilot.press("2", "d")
         await until(pilot, lambda: samples.samples[0].score == -0.3, "the worst come first")
         await pilot.press("w")
         await until(pilot, lambda: len(samples.samples) == 4, "the newest step again")

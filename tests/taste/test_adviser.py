@@ -217,7 +217,8 @@ def test_ratings_of_texts_without_readings_teach_nothing_and_that_is_said(run):
     bare = [Candidate(t.id, 0, t.prompt, t.response, 9, True) for t in texts]
     rate(run, bare, 3)
     problem = adviser(run).lesson().problem
-    assert problem.startswith("None of the 12 ratings says how the base model reads its text")
+    assert problem.startswith("This run kept its texts without what the base model reads in them")
+    assert "`ppo-tui reward fit` learns from them" in problem
 
 
 def test_damaged_lines_are_stepped_over(run):

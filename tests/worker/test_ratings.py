@@ -9,7 +9,7 @@ import pytest
 from ppo_tui.plan.identity import base_identity
 from ppo_tui.runs.control import post
 from ppo_tui.runs.journal import read_journal
-from ppo_tui.runs.judgements import About, new_rating
+from ppo_tui.runs.judgements import About, new_rating, new_undo
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.pool import read_pool
 from ppo_tui.runs.ratings import RatingsFile
@@ -282,3 +282,90 @@ def test_a_cut_line_costs_itself_only(run, config):
     wait_for(waiting(run, "6 of 9"), worker)
     post(run, "stop", mode="now")
     assert worker.wait(60) == 5
+
+
+def test_ratings_that_cannot_be_read_are_told_and_waited_past(run, config):
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    rate(run, config, 5)
+    wait_for(waiting(run, "5 of 6"), worker)
+    kept = run.path / "kept"
+    run.ratings_path.rename(kept)
+    run.ratings_path.mkdir()
+    wait_for(lambda: "is a folder" in read_state(run).message, worker)
+    assert read_state(run).message.startswith("5 of 6 ratings; ")
+    run.ratings_path.rmdir()
+    kept.rename(run.ratings_path)
+    rate(run, config, 1)
+    wait_for(waiting(run, "6 of 9"), worker)
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5
+
+
+def test_a_reading_that_is_none_of_this_base_is_made_again_from_the_text(run, config):
+    readings = ("$$$$", "AAAA", "/3//f/9//38=")  # no base64, one number, not finite
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    file = RatingsFile(run.ratings_path)
+    for index, candidate in enumerate(read_pool(run.pool_path)[0][:6]):
+        about = About(candidate.prompt, candidate.response, candidate.id, 0, readings[index % 3])
+        base = base_identity(config.model)
+        file.append(new_rating("anna", "tiny", base, run.name, about, 1 + index % 5))
+    wait_for(waiting(run, "6 of 9"), worker)
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5
+
+
+def test_a_lost_pool_does_not_end_the_run(run, config):
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    candidates = run.pool_path.read_bytes()
+    rate(run, config, 5)
+    wait_for(waiting(run, "5 of 6"), worker)
+    # Damaged where it stands, every line of it.
+    run.pool_path.write_bytes(candidates.replace(b"{", b"["))
+    other = run.path.with_name("other")
+    other.mkdir()
+    (other / "pool.jsonl").write_bytes(candidates)
+    told = RatingsFile(run.ratings_path).read().ratings[0]
+    left = read_pool(other / "pool.jsonl")[0][6]
+    base = base_identity(config.model)
+    RatingsFile(run.ratings_path).append(
+        new_rating("anna", "tiny", base, run.name, About.of(left), 6 - told.rating)
+    )
+    wait_for(waiting(run, "6 of 9"), worker)
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5
+
+
+def test_what_the_reward_rests_on_is_recorded_after_a_resume_as_well(run, config):
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    rate(run, config, 6)
+    wait_for(waiting(run, "6 of 9"), worker)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(60)
+    worker = start(run)
+    wait_for(lambda: observe(run).phase is Phase.AWAITING_RATINGS, worker)
+    post(run, "continue")
+    assert worker.wait(60) == 0
+    metrics = [event["metrics"] for event in events(run, "step")]
+    assert [each["human/ratings"] for each in metrics] == [6, 6, 6, 6]
+    assert len({each["human/agreement"] for each in metrics}) == 1
+
+
+def test_a_rating_taken_back_does_not_make_a_flowing_run_wait_again(small_config, tmp_path):
+    ratings = {**WAIT, "mode": "flow", "first": 6}
+    config = small_config(reward=HUMAN, ratings=ratings, steps=300)
+    run = make_run(tmp_path / "run", config)
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    rate(run, config, 6)
+    wait_for(lambda: steps_of(run), worker)
+    file = RatingsFile(run.ratings_path)
+    file.append(new_undo("anna", file.read().ratings[0].id))
+    before = len(steps_of(run))
+    wait_for(lambda: len(steps_of(run)) > before + 5, worker)
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5
+    assert [event["state"] for event in events(run, "state")].count("awaiting_ratings") == 1

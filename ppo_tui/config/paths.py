@@ -39,6 +39,7 @@ def with_absolute_paths(resolved: ResolvedConfig, folder: Path | None = None) ->
         path = absolute(model.name, "model.name", "model")
         if os.path.exists(path) or _is_meant_as_path(model.name):
             model = model.model_copy(update={"name": path})
+
     def absolute_in(number: int, term: RewardTerm) -> RewardTerm:
         attribute = _PATHS.get(type(term))
         path = getattr(term, attribute) if attribute else None

@@ -117,13 +117,22 @@ class TasteModel:
         self._threshold = threshold
 
     @classmethod
-    def fit(cls, evidence: Evidence, pool: NDArray[Any], views: Views | None = None) -> TasteModel:
+    def fit(
+        cls,
+        evidence: Evidence,
+        pool: NDArray[Any],
+        views: Views | None = None,
+        usual: NDArray[Any] | None = None,
+    ) -> TasteModel:
         """Learn from judgements.
 
         Args:
             evidence: The judgements.
             pool: ``[N, D]``, readings of unrated texts: how texts differ at all.
             views: Made from this pool before, to save the time.
+            usual: ``[M, D]``, texts that set the bound of `outside`; the pool if left out. Those of
+                the base: with a policy's own among them, a drift would widen the bound that is to
+                tell of it.
 
         Raises:
             RewardError: Nothing can be learnt (`ratings.no_signal`), or pool and ratings were read
@@ -156,7 +165,7 @@ class TasteModel:
         return self.opinion_of(self.views.features(x))
 
     def outside(self, x: NDArray[Any]) -> NDArray[np.bool_]:
-        """``[N]``: where nobody has looked, less sure than 95 % of the pool were at the fit."""
+        """``[N]``: where nobody has looked, less sure than 95 % of usual texts were at the fit."""
         result: NDArray[np.bool_] = self.predict(x).std > self._threshold
         return result
 

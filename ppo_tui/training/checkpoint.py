@@ -102,9 +102,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
-    path: Path, trainer: Trainer, taste: Taste | None = None
-) -> Mapping[str, Any]:
+def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) -> Mapping[str, Any]:
     """Verify a checkpoint and put `trainer` into its state.
 
     Returns:
@@ -140,9 +138,7 @@ def load_checkpoint(
     return extra
 
 
-def _write(
-    folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Taste | None
-) -> None:
+def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Taste | None) -> None:
     for name in trainer.roles.adapter_names():
         trainer.roles.save_adapter(name, folder / name)
     heads = trainer.roles.value_head.state_dict()

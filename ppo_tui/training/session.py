@@ -146,10 +146,10 @@ class Session:
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
         planned = planned_gib(config, trainer)
-        if not self._recorder.base_answered:
-            self._recorder.answers(trainer.step, "base", trainer.answers("base"))
         self._obey()
         self._learn()
+        if not self._recorder.base_answered:  # once the reward knows what it is to say of them
+            self._recorder.answers(trainer.step, "base", trainer.answers("base"))
         for record in trainer.steps():
             taste = self._taste.metrics() if self._taste else {}
             notes = self._taste.health(record.metrics) if self._taste else []
@@ -239,6 +239,9 @@ class Session:
                 self._end_of_waiting(taste)
                 break
             if self._state.state is not Phase.AWAITING_RATINGS:
+                if step and self._saved_at != step:
+                    # People may take hours, and a machine may not last so long.
+                    self._save(self._trainer.config)
                 self._enter(Phase.AWAITING_RATINGS, waits.words, announce=True)
             elif self._state.message != waits.words:
                 self._enter(Phase.AWAITING_RATINGS, waits.words)

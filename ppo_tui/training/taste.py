@@ -26,6 +26,7 @@ from ppo_tui.rewards.human import Human
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.judgements import About, Pair, Ratings, merge
+from ppo_tui.runs.paths import shown
 from ppo_tui.runs.pool import read_pool
 from ppo_tui.runs.rating_files import ratings_at
 from ppo_tui.runs.ratings import RatingsFile
@@ -241,7 +242,10 @@ class Taste:
         if digest == self._fitted:
             return False
         pool = self._readings_of_pool()
-        self._human.taste = TasteModel.fit(evidence, pool)
+        width = self._width()
+        of_base = [reading for reading in self._of_base if len(reading) == width]
+        usual = np.stack(of_base) if of_base else None
+        self._human.taste = TasteModel.fit(evidence, pool, usual=usual)
         self._fitted = digest
         points = agreement(evidence, pool, steps=(evidence.count,))
         raters = self._ratings.raters
@@ -271,7 +275,8 @@ class Taste:
                     "health.unrated",
                     f"{outside:.0%} of the responses lie where nobody has rated yet: the policy "
                     "has moved on, and the reward guesses.",
-                    "Rate some of the newest: `ppo-tui rate`, or r in the app.",
+                    f"Rate some of the newest: `ppo-tui rate {shown(self._run.name)}`, or r in the "
+                    "app.",
                 )
             ]
         return []

@@ -196,9 +196,7 @@ class Trainer:
         """Ask the reward."""
         with self._clock.time("reward"):
             texts = [prompt.text for prompt in rollout.prompts]
-            return self.scorer.score(
-                texts, rollout.responses, rollout.finished, measured.readings
-            )
+            return self.scorer.score(texts, rollout.responses, rollout.finished, measured.readings)
 
     @torch.no_grad()
     def _measure(self, rollout: Rollout) -> Measured:

@@ -40,8 +40,10 @@ class Wait:
             words = f"{given} ratings: {self._taste.problem}"
         if self._taste.trouble:
             return f"{words}; {self._taste.trouble}"
-        foreign = self._taste.foreign
-        return f"{words}; {foreign} of another base are left out" if foreign else words
+        foreign, damaged = self._taste.foreign, self._taste.damaged
+        if foreign:
+            words += f"; {foreign} of another base are left out"
+        return f"{words}; damaged lines: {damaged}" if damaged else words
 
     def give_up(self) -> str:
         """Go on with what there is, if that is possible; says what came of it."""

@@ -369,3 +369,22 @@ def test_a_rating_taken_back_does_not_make_a_flowing_run_wait_again(small_config
     post(run, "stop", mode="now")
     assert worker.wait(60) == 5
     assert [event["state"] for event in events(run, "state")].count("awaiting_ratings") == 1
+
+
+def test_what_was_trained_is_saved_before_people_are_waited_for(small_config, tmp_path):
+    config = small_config(reward=HUMAN, ratings=WAIT, steps=4, checkpoint={"every": 0})
+    run = make_run(tmp_path / "run", config)
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    rate(run, config, 6)
+    wait_for(waiting(run, "6 of 9"), worker)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(60)
+    worker = start(run)
+    wait_for(waiting(run, "6 of 9"), worker)
+    assert read_state(run).step == 2
+    assert [event["who"] for event in events(run, "answers")] == ["base"]
+    scores = [answer["score"] for answer in events(run, "answers")[0]["answers"]]
+    assert set(scores) != {3.0}
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5

@@ -152,7 +152,8 @@ class TasteModel:
         else:
             members, shares = _scaled(scene, utility), np.full(len(VIEWS), 1 / len(VIEWS))
         model = cls(views, utility, members, shares, np.inf)
-        spread = model.opinion_of(scene).std
+        known = scene if usual is None else views.features(usual)
+        spread = model.opinion_of(known).std
         model._threshold = float(np.quantile(spread, _OUTSIDE))
         return model
 

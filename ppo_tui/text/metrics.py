@@ -74,7 +74,8 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
         ),
         "human/agreement": Explanation(
             "agreement",
-            "Rank correlation of the reward with ratings that were held out, from -1 to 1.",
+            "Rank correlation of the reward with ratings that were held out, from -1 to 1; with "
+            "pairs alone, Kendall's: twice the share put in the right order, less 1.",
             "Above 0.5 is useful, above 0.8 is good. Where it stays near 0, the ratings say "
             "nothing that the model can see, or contradict each other.",
         ),

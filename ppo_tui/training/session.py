@@ -245,7 +245,9 @@ class Session:
                 self._enter(Phase.AWAITING_RATINGS, waits.words, announce=True)
             elif self._state.message != waits.words:
                 self._enter(Phase.AWAITING_RATINGS, waits.words)
+            obeyed = time.monotonic()
             self._obey(waits)
+            waits.paused(time.monotonic() - obeyed)
             time.sleep(_RATINGS_POLL)
             taste.look()
         else:

@@ -262,8 +262,12 @@ class Taste:
         if self.lesson is None:
             return {}
         metrics = {f"{self._label}/ratings": float(self._ratings.count)}
-        if self.lesson.agreement is not None:
-            metrics[f"{self._label}/agreement"] = self.lesson.agreement.correlation
+        point = self.lesson.agreement
+        if point is not None:
+            # Where there are pairs alone: Kendall's tau, from the share that is put in order.
+            ranked = point.correlation == point.correlation
+            agreement = point.correlation if ranked else 2 * point.accuracy - 1
+            metrics[f"{self._label}/agreement"] = agreement
         return metrics
 
     def health(self, metrics: Mapping[str, float]) -> list[HealthNote]:

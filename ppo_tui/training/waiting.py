@@ -26,6 +26,10 @@ class Wait:
         """Whether there are too few ratings, or none that say anything."""
         return self._taste.lacking
 
+    def paused(self, seconds: float) -> None:
+        """Nobody was asked for so long."""
+        self._began += seconds
+
     @property
     def over(self) -> bool:
         """Whether the time is up."""

@@ -388,3 +388,16 @@ def test_what_was_trained_is_saved_before_people_are_waited_for(small_config, tm
     assert set(scores) != {3.0}
     post(run, "stop", mode="now")
     assert worker.wait(60) == 5
+
+
+def test_a_worker_that_is_told_to_end_while_it_waits_ends_as_stopped(run, config):
+    worker = start(run)
+    wait_for(waiting(run), worker)
+    rate(run, config, 2)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 5
+    assert read_state(run).state is Phase.STOPPED
+    worker = start(run)
+    wait_for(waiting(run, "2 of 6 ratings"), worker)
+    post(run, "stop", mode="now")
+    assert worker.wait(60) == 5

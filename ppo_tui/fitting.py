@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ppo_tui.errors import (
     ExitCode,
@@ -40,6 +40,7 @@ from ppo_tui.reward_fit import (
 )
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.paths import shown
+from ppo_tui.spoken import end, is_out_of_memory, take_over_stdout
 
 if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig
@@ -179,7 +180,7 @@ def _config_of(run: RunDirectory) -> RunConfig:
 def _as_ours(error: Exception) -> PpoTuiError:
     if isinstance(error, PpoTuiError):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OutOfMemory(
             "The memory is too small to read the rated texts with this model.",
             hint="Wait until what else runs there has ended, or fit without --adapter.",
@@ -193,44 +194,13 @@ def _as_ours(error: Exception) -> PpoTuiError:
     )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    # What torch raises on the CPU has no type of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _take_over_stdout() -> Say:
-    """Keep stdout for the replies; what libraries print goes to stderr."""
-    sys.stdout.flush()
-    replies = os.dup(1)
-    os.dup2(2, 1)
-
-    def say(reply: Reply) -> None:
-        line = memoryview(encode(reply))
-        try:
-            while line:
-                line = line[os.write(replies, line) :]
-        except OSError:  # nobody listens any more
-            _end()
-
-    return say
-
-
 def _end_with_stdin() -> None:
     def wait() -> None:
         while os.read(0, 1 << 16):
             pass
-        _end()
+        end(ExitCode.FAILED)
 
     threading.Thread(target=wait, daemon=True, name="stdin").start()
-
-
-def _end() -> NoReturn:
-    """End at once: a training in progress cannot be asked to, and has written nothing yet."""
-    sys.stderr.flush()
-    os._exit(ExitCode.FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -250,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked, then end; returns an exit code."""
     asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    say = _take_over_stdout()
+    say = take_over_stdout(encode)
     prepare_libraries(sys.stderr)
     _end_with_stdin()
     try:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ppo_tui.conversation import (
     Ask,
@@ -45,6 +45,7 @@ from ppo_tui.errors import (
 from ppo_tui.libraries import prepare_libraries
 from ppo_tui.runs.checkpoints import Checkpoint, good_checkpoints
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.spoken import end, is_out_of_memory, take_over_stdout
 from ppo_tui.text.figures import size
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Requests:
                         self._cancelled.add(request.id)
                     case Quit():
                         break
-        _end(ExitCode.DONE)
+        end(ExitCode.DONE)
 
 
 class Playground:
@@ -291,7 +292,7 @@ def _load_adapter(roles: Roles, run: RunDirectory, step: int | None) -> Checkpoi
 def _as_ours(error: Exception) -> PpoTuiError:
     if isinstance(error, PpoTuiError):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OutOfMemory(
             "The memory is too small for a copy of the model beside what else runs there.",
             hint="Wait until the run has ended, or ask for fewer tokens.",
@@ -303,39 +304,6 @@ def _as_ours(error: Exception) -> PpoTuiError:
         hint="Please report it.",
         code="internal",
     )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    # What torch raises on the CPU has no type of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-def _end(code: int) -> NoReturn:
-    """End at once: nothing has to be put in order, and a load in progress cannot be asked to."""
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _take_over_stdout() -> Say:
-    """Keep stdout for the replies; what libraries print goes to stderr."""
-    sys.stdout.flush()
-    replies = os.dup(1)
-    os.dup2(2, 1)
-    turn = threading.Lock()
-
-    def say(reply: Reply) -> None:
-        line = memoryview(encode(reply))
-        with turn:
-            try:
-                while line:
-                    line = line[os.write(replies, line) :]
-            except OSError:  # nobody listens any more
-                _end(ExitCode.FAILED)
-
-    return say
 
 
 def _arguments(arguments: list[str]) -> tuple[Path, int | None] | None:
@@ -353,7 +321,7 @@ def main(arguments: list[str] | None = None) -> int:
     if read is None:
         print(_USAGE, file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE
-    say = _take_over_stdout()
+    say = take_over_stdout(encode)
     prepare_libraries(sys.stderr)
     requests = Requests(os.dup(0), say)
     try:

@@ -30,6 +30,7 @@ from ppo_tui.rating_talk import (
     read_request,
 )
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.spoken import end, take_over_stdout
 
 if TYPE_CHECKING:
     from ppo_tui.taste.adviser import Adviser
@@ -87,7 +88,7 @@ class Wishes:
                     self._asked.put(read_request(line))
                 except ValueError as error:
                     self._say(Failure("rating.request", f"A request cannot be read: {error}."))
-        _end(ExitCode.DONE)
+        end(ExitCode.DONE)
 
 
 def advise(adviser: Adviser, wishes: Wishes, say: Say) -> NoReturn:
@@ -130,31 +131,6 @@ def _failure(error: Exception) -> Failure:
     return Failure("internal", message, "Please report it.")
 
 
-def _end(code: int) -> NoReturn:
-    """End at once: there is nothing to put in order."""
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _take_over_stdout() -> Say:
-    """Keep stdout for the replies; what libraries print goes to stderr."""
-    sys.stdout.flush()
-    replies = os.dup(1)
-    os.dup2(2, 1)
-    turn = threading.Lock()
-
-    def say(reply: Reply) -> None:
-        line = memoryview(encode(reply))
-        with turn:
-            try:
-                while line:
-                    line = line[os.write(replies, line) :]
-            except OSError:  # nobody listens any more
-                _end(ExitCode.FAILED)
-
-    return say
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Advise until stdin ends; returns an exit code if it cannot begin."""
     match sys.argv[1:] if arguments is None else arguments:
@@ -163,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         case _:
             print(_USAGE, file=sys.stderr)  # noqa: T201
             return ExitCode.USAGE
-    say = _take_over_stdout()
+    say = take_over_stdout(encode)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     wishes = Wishes(os.dup(0), say)
     # One thread, before numpy is loaded: beside a training, more would only be in its way.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -20,7 +21,7 @@ RequestType = TypeVar("RequestType")
 ReplyType = TypeVar("ReplyType")
 
 
-class LineProcess(Generic[RequestType, ReplyType]):
+class LineProcess(ABC, Generic[RequestType, ReplyType]):
     """One process, from its start to its end.
 
     A subclass says how its messages are written and read, and makes the reply that tells of an end.
@@ -44,29 +45,29 @@ class LineProcess(Generic[RequestType, ReplyType]):
 
     # ---- what a subclass says
 
+    @abstractmethod
     def encode(self, request: RequestType) -> bytes:
         """The request as its line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, line: bytes) -> ReplyType:
         """The reply in a line.
 
         Raises:
             ValueError: It is none that is known.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def is_fatal(self, reply: ReplyType) -> bool:
         """Whether the reply says why the process ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def not_started(self, reason: str) -> ReplyType:
         """The reply for a process that cannot be started."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gone(self, how: str, hint: str) -> ReplyType:
         """The reply for an end that the process did not explain."""
-        raise NotImplementedError
 
     # ---- what it does
 

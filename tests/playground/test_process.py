@@ -130,8 +130,8 @@ def test_it_does_not_outlive_an_app_that_is_killed(run, config):
 
 def test_what_a_library_prints_does_not_stand_among_the_replies():
     code = (
-        "import os; from ppo_tui.conversation import Status; from ppo_tui import playground\n"
-        "say = playground._take_over_stdout()\n"
+        "import os; from ppo_tui.conversation import Status, encode\n"
+        "from ppo_tui.spoken import take_over_stdout; say = take_over_stdout(encode)\n"
         "print('noise', flush=True); os.system('echo noise'); say(Status('signal'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

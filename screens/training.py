@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig
 
 CURVES_SECONDS = 0.45
-"""Curves are drawn no more often than this: eight of them cost more than all the rest, and an eye
-follows no faster. The first line comes with every beat."""
+"""Curves are drawn no more often: eight cost more than all the rest, and no eye follows faster."""
 
 _NAMED_KEYS = ("resume", "log", "apply", "findings", "stop", "rate", "continue")
 
@@ -66,8 +65,7 @@ under it speaks up when something goes wrong, with the key that does something a
 
 `tab` goes from chart to chart, `enter` enlarges one, `left` and `right` read earlier steps: the
 samples then are those of that step, and `f` follows the newest again. `1`, `2` and `3` show charts,
-samples and answers where there is no room for all. `r` rates what the model writes: a run whose
-reward is learnt from ratings asks for them.
+samples and answers where there is no room for all. `r` rates what the model writes.
 
 Closing the app changes nothing for the run: it is a process of its own.
 """
@@ -200,11 +198,11 @@ Closing the app changes nothing for the run: it is a process of its own.
         self.seen = seen
         if not seen.alive:
             self.steering.forget()
-        if before is None or (before.alive, before.ended) != (seen.alive, seen.ended):
+        changed = before is None or (before.alive, before.ended) != (seen.alive, seen.ended)
+        if changed:
             launched = last_launch(self.run_directory)
             self.story.session_began = launched.time if launched else 0.0
-            self.refresh_bindings()
-        elif rested != self.rests:
+        if changed or rested != self.rests:
             self.refresh_bindings()
         if self._replay is None:
             old = before.phase if before is not None else None

@@ -69,7 +69,7 @@ class Human:
             "mean": float(opinion.mean.mean()),
             "std": float(opinion.std.mean()),
             "penalty": float(penalty.mean()),
-            "outside": float(self.taste.outside(readings).mean()),
+            "outside": float(self.taste.is_outside(opinion).mean()),
         }
         scores: list[float] = (opinion.mean - penalty).tolist()
         return scores

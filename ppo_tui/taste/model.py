@@ -167,7 +167,11 @@ class TasteModel:
 
     def outside(self, x: NDArray[Any]) -> NDArray[np.bool_]:
         """``[N]``: where nobody has looked, less sure than 95 % of usual texts were at the fit."""
-        result: NDArray[np.bool_] = self.predict(x).std > self._threshold
+        return self.is_outside(self.predict(x))
+
+    def is_outside(self, opinion: Opinion) -> NDArray[np.bool_]:
+        """`outside`, of texts that were foretold already."""
+        result: NDArray[np.bool_] = opinion.std > self._threshold
         return result
 
     def opinion_of(self, features: Array) -> Opinion:

@@ -29,6 +29,7 @@ from ppo_tui.errors import (
 )
 from ppo_tui.fit_messages import Failure, Read, Reply, Status, Trained, encode
 from ppo_tui.libraries import prepare_libraries
+from ppo_tui.out_of_memory import is_out_of_memory
 from ppo_tui.reward_fit import (
     Gathered,
     check_signal,
@@ -40,7 +41,7 @@ from ppo_tui.reward_fit import (
 )
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.paths import shown
-from ppo_tui.spoken import end, is_out_of_memory, take_over_stdout
+from ppo_tui.spoken import end, take_over_stdout
 
 if TYPE_CHECKING:
     from ppo_tui.config.schema import RunConfig

@@ -43,9 +43,10 @@ from ppo_tui.errors import (
     PpoTuiError,
 )
 from ppo_tui.libraries import prepare_libraries
+from ppo_tui.out_of_memory import is_out_of_memory
 from ppo_tui.runs.checkpoints import Checkpoint, good_checkpoints
 from ppo_tui.runs.directory import RunDirectory
-from ppo_tui.spoken import end, is_out_of_memory, take_over_stdout
+from ppo_tui.spoken import end, take_over_stdout
 from ppo_tui.text.figures import size
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the processes that are spoken to line by line have in common: stdout, the end, memory.
+"""What the processes that are spoken to line by line have in common: stdout, and the end.
 
 For `ppo_tui.playground`, `ppo_tui.rater` and `ppo_tui.fitting`.
 """
@@ -46,12 +46,3 @@ def take_over_stdout(encode: Callable[[ReplyType], bytes]) -> Callable[[ReplyTyp
                 end(ExitCode.FAILED)
 
     return say
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, if it is loaded, or Python says that the memory is too small."""
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    # What torch raises on the CPU has no type of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

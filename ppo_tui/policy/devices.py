@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import torch
 
 from ppo_tui.config.schema import ModelConfig
 from ppo_tui.errors import DeviceError
+from ppo_tui.out_of_memory import is_out_of_memory
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def available_devices() -> list[str]:
@@ -63,3 +71,32 @@ def check_quantization(config: ModelConfig, device: torch.device) -> None:
             "use quantization: none with dtype: float16 there.",
             code="device.quantization",
         )
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what is free in torch's own store, after memory ran out.
+
+    Cycles of Python objects may hold tensors, so those are looked for as well.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def attempt(
+    device: torch.device, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> tuple[Result] | None:
+    """Do some work; None where the memory was too small for it.
+
+    What the work had made by then, and torch's own store, are free when this returns: an exception
+    that is still being handled would hold on to every frame that it came through.
+    """
+    try:
+        return (work(*args, **kwargs),)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    release_memory(device)
+    return None

@@ -46,7 +46,9 @@ class _MergedLinear(torch.autograd.Function):
         inner = (flat_grad @ b).mul_(ctx.scale)  # [N, rank]
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.addmm(flat_grad @ weight, inner, a).view_as(x)
+            # Made again rather than kept: a sum of weights is little work beside a product with N
+            # tokens, and much memory.
+            grad_x = (flat_grad @ merged_weight(weight, a, b, ctx.scale)).view_as(x)
         grad_a = inner.t() @ flat_x
         grad_b = (flat_grad.t() @ (flat_x @ a.t())).mul_(ctx.scale)
         return grad_x, None, None, grad_a, grad_b, None

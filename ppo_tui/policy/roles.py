@@ -12,9 +12,9 @@ it, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +22,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppo_tui.config.schema import AdapterConfig
-from ppo_tui.errors import CheckpointError, ConfigError
+from ppo_tui.errors import CheckpointError
+from ppo_tui.policy.adapters import adapter_parameters, attach, tuner_layers
+from ppo_tui.policy.attention import Layout, attention_config, laid_out, layout_in_force
+from ppo_tui.policy.checkpointing import checkpoint_blocks
+from ppo_tui.policy.decoder import Decoder, Decoding
 from ppo_tui.policy.head import token_logprobs
 from ppo_tui.policy.loading import BaseModel
 from ppo_tui.policy.lora import speed_up
+from ppo_tui.policy.merged import MergedWeights
+from ppo_tui.policy.packing import pack, pick, predicting
 from ppo_tui.policy.readings import reading_of
 from ppo_tui.policy.reward_files import read_reward_adapter
 from ppo_tui.policy.sequences import Sequences
@@ -57,6 +63,15 @@ class Roles:
         critic: ``head`` on the policy's trunk, or ``adapter`` of its own.
         temperature: Divides the logits of policy and reference.
         seed: Of the adapters' initialisation.
+        packing: Compute passes without padding, where the model allows it.
+        decoding: How responses are decoded.
+
+    Attributes:
+        trunk: The model without its output head.
+        packs: Whether passes are computed without padding.
+        merged: The copy of the weights that a rollout decodes on.
+        decoder: What decodes responses.
+        checkpoints: Whether activations are computed again in the backward pass.
 
     Raises:
         ConfigError: The adapter's targets name no layer of this model, or its output head.
@@ -69,21 +84,28 @@ class Roles:
         critic: Literal["head", "adapter"] = "head",
         temperature: float = 1.0,
         seed: int = 0,
+        *,
+        packing: bool = True,
+        decoding: Decoding | None = None,
     ) -> None:
         self.base = base
         self.critic = critic
         self.temperature = temperature
         names = ["policy", "value"] if critic == "adapter" else ["policy"]
-        self.peft = _attach(base, adapter, names, seed)
+        self.peft = attach(base, adapter, names, seed)
         self.trunk = Trunk(self.peft.get_base_model())
+        self.checkpoints = False
+        self.packs = packing and not self.trunk.cannot_lay_out
+        self.merged = MergedWeights(self.peft, "policy", base.dtype)
+        self.decoder = Decoder(self, decoding)
         self.value_head = nn.Linear(self.trunk.hidden_size, 1, device=base.device)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
-        self._layers = _tuner_layers(self.peft)
+        self._layers = tuner_layers(self.peft)
         speed_up(self._layers)
         # Listed once: a walk over the whole model at each change of role would cost a tenth of a
         # step of a small model.
-        self._trained = {name: _adapter_parameters(self.peft, name) for name in names}
+        self._trained = {name: adapter_parameters(self.peft, name) for name in names}
         # Their names are a user's; peft's must have no dot and differ from policy and value.
         self._rewards: dict[str, str] = {}
         self._frozen: list[nn.Parameter] = []
@@ -103,15 +125,26 @@ class Roles:
     # ---- passes
 
     def policy_pass(
-        self, batch: Sequences, *, with_values: bool = True, with_entropy: bool = False
+        self,
+        batch: Sequences,
+        *,
+        with_values: bool = True,
+        with_entropy: bool = False,
+        entropy_gradient: bool = False,
     ) -> TokenOutputs:
         """Log-probabilities under the policy and the critic's values, in one pass for both.
 
-        With ``critic: adapter`` the values take a second pass.
+        With ``critic: adapter`` the values take a second pass. Entropies carry a gradient only if
+        `entropy_gradient` is set: it costs a product with the output head.
         """
         shared = with_values and self.critic == "head"
         logprobs, values, entropies = self._pass(
-            "policy", batch, logprobs=True, values=shared, entropy=with_entropy
+            "policy",
+            batch,
+            logprobs=True,
+            values=shared,
+            entropy=with_entropy,
+            entropy_gradient=entropy_gradient,
         )
         if with_values and not shared:
             _, values, _ = self._pass("value", batch, logprobs=False, values=True, entropy=False)
@@ -148,34 +181,57 @@ class Roles:
         logprobs: bool,
         values: bool,
         entropy: bool,
+        entropy_gradient: bool = False,
         keep: list[Tensor] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         self._become(role)
-        ids, mask, positions = batch.model_inputs()
-        # Token t is predicted, and its value read, one position before its own.
-        start = batch.prompt_ids.shape[1] - 1
-        window = slice(start, start + batch.response_ids.shape[1])
-        output = self.trunk(ids, mask, positions)
-        if keep is not None:
-            keep.append(output.states)
+        features, states = self._predicting(batch, keep)
         real = batch.response_mask
         chosen = spread = value = None
         if logprobs:
             flat, flat_entropy = token_logprobs(
-                output.features[:, window][real],
+                features,
                 batch.response_ids[real],
-                self.trunk.head,
+                self.trunk.output_head,
                 self.trunk.vocab_size,
                 self.temperature,
                 entropy,
+                entropy_gradient,
             )
             chosen = _scatter(flat, real)
             spread = None if flat_entropy is None else _scatter(flat_entropy, real)
         if values:
-            value = _scatter(
-                self.value_head(output.states[:, window][real].float()).squeeze(-1), real
-            )
+            value = _scatter(self.value_head(states.float()).squeeze(-1), real)
         return chosen, value, spread
+
+    def _predicting(
+        self, batch: Sequences, keep: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features and states that predict the response tokens, ``[M, F]`` and ``[M, H]``.
+
+        Token t is predicted, and its value read, one position before its own.
+
+        Args:
+            batch: The responses.
+            keep: Gets all states of the pass, ``[B, P + R, H]``, 0 where nothing is.
+        """
+        if self.packs:
+            packed = pack(batch)
+            output = self.trunk(packed.ids, None, packed.positions, layout=packed.layout)
+            if keep is not None:
+                real = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
+                keep.append(_rows_of(output.states[0], real))
+            places = predicting(batch, packed)
+            features = pick(output.features[0], places)
+            if output.states is output.features:
+                return features, features
+            return features, pick(output.states[0], places)
+        output = self.trunk(*batch.model_inputs())
+        if keep is not None:
+            keep.append(output.states)
+        start, real = batch.prompt_ids.shape[1] - 1, batch.response_mask
+        window = slice(start, start + batch.response_ids.shape[1])
+        return output.features[:, window][real], output.states[:, window][real]
 
     def pooled(self, name: str, batch: Sequences) -> Tensor:
         """What a reward adapter reads in each response: ``[B, H]`` float32, without a graph.
@@ -196,16 +252,46 @@ class Roles:
 
     def _pooled(self, role: str, batch: Sequences) -> Tensor:
         self._become(role)
-        ids, mask, positions = batch.model_inputs()
-        start = batch.prompt_ids.shape[1]
-        states = self.trunk(ids, mask, positions).states[:, start:]
         lengths = batch.response_lengths
         last = batch.response_ids.gather(1, (lengths - 1).unsqueeze(1)).squeeze(1)
         ends = torch.isin(last, torch.tensor(self.base.vocabulary.eos_ids, device=last.device))
         place = (lengths - ends.long()).clamp(min=1) - 1
+        if self.packs:
+            packed = pack(batch)
+            states = self.trunk(packed.ids, None, packed.positions, layout=packed.layout).states
+            return states[0].index_select(0, packed.starts + batch.prompt_lengths + place).float()
+        states = self.trunk(*batch.model_inputs()).states[:, batch.prompt_ids.shape[1] :]
         return states[torch.arange(len(batch), device=states.device), place].float()
 
     # ---- roles
+
+    def checkpoint_activations(self) -> bool:
+        """Compute each block's activations again in the backward pass instead of keeping them.
+
+        Returns:
+            Whether the model's blocks allow it.
+        """
+        self.checkpoints = checkpoint_blocks(self.peft, self._as_now)
+        return self.checkpoints
+
+    def _as_now(self) -> AbstractContextManager[None]:
+        """A context in which passes are as they are now; entered when one is made again."""
+        return self._again(self._role, layout_in_force())
+
+    @contextmanager
+    def _again(self, role: str | None, layout: Layout | None) -> Iterator[None]:
+        before = self._role
+        if role is not None:
+            self._become(role)
+        try:
+            with ExitStack() as stack:
+                if layout is not None:
+                    config = attention_config(self.peft.get_base_model())
+                    stack.enter_context(laid_out(config, layout))
+                yield
+        finally:
+            if before is not None:
+                self._become(before)
 
     def _become(self, role: str) -> None:
         if role == self._role:
@@ -229,9 +315,11 @@ class Roles:
 
         Args:
             reference: Generate as the base model.
-            merge: Add the adapters into the weights for the duration, which saves two matrix
-                products a layer and token. None: where the weights are not quantised.
+            merge: Compute on a copy of the weights with the adapter added in, which saves two
+                matrix products a layer and token; the copy is then held in `merged` until it is
+                dropped. None: where the weights are not quantised, and dropped at once.
         """
+        drop = merge is None
         if merge is None:
             merge = self.base.quantization == "none"
         if reference or not merge:
@@ -239,20 +327,13 @@ class Roles:
             yield self.trunk
             return
         self._become("reference")
-        originals: list[tuple[nn.Parameter, Tensor]] = []
+        self.merged.refresh()
         try:
-            with torch.no_grad():
-                for layer in self._layers:
-                    if "policy" not in layer.lora_A:
-                        continue  # a reward adapter's alone
-                    weight = layer.get_base_layer().weight
-                    originals.append((weight, weight.data))
-                    weight.data = weight.data + layer.get_delta_weight("policy").to(weight.dtype)
-            yield self.trunk
+            with self.merged.in_force():
+                yield self.trunk
         finally:
-            # The very tensors from before: adding and subtracting would wear the base away.
-            for weight, data in originals:
-                weight.data = data
+            if drop:
+                self.merged.drop()
 
     # ---- saving
 
@@ -315,8 +396,8 @@ class Roles:
         read.put_into(self.peft, inside)
         self.peft.eval()
         self._rewards[name] = inside
-        self._frozen += _adapter_parameters(self.peft, inside)
-        self._layers = _tuner_layers(self.peft)
+        self._frozen += adapter_parameters(self.peft, inside)
+        self._layers = tuner_layers(self.peft)
         speed_up(self._layers)
         self._role = None  # peft has changed what is active
         self._become("policy")
@@ -327,55 +408,8 @@ def _scatter(flat: Tensor, mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, flat)
 
 
-def _attach(base: BaseModel, adapter: AdapterConfig, names: list[str], seed: int) -> Any:
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    head = base.model.get_output_embeddings()
-    head_name = next((n for n, m in base.model.named_modules() if m is head), "")
-    targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
-    if head_name and head_name.rpartition(".")[2] in targets and not isinstance(targets, str):
-        raise ConfigError(
-            f"adapter.targets names {head_name!r}, the output head, which has to stay frozen: "
-            "leave it out.",
-            code="config.adapter_targets",
-        )
-    config = LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        target_modules=targets,
-        lora_dropout=0.0,
-        use_rslora=adapter.method == "rslora",
-        bias="none",
-        task_type="CAUSAL_LM",
-        # GPT-2 and its kin hold their weights transposed.
-        fan_in_fan_out=any(isinstance(m, Conv1D) for m in base.model.modules()),
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            model = get_peft_model(base.model, config, adapter_name=names[0])
-            for name in names[1:]:
-                model.add_adapter(name, config)
-        except ValueError as error:
-            raise ConfigError(
-                f"adapter.targets {targets!r} cannot be used on a "
-                f"{base.model.config.model_type!r} model: {' '.join(str(error).split())[:200]}.",
-                code="config.adapter_targets",
-            ) from error
-    model.eval()
-    return model
-
-
-def _adapter_parameters(model: nn.Module, adapter: str) -> tuple[nn.Parameter, ...]:
-    return tuple(
-        parameter
-        for name, parameter in model.named_parameters()
-        if "lora_" in name and f".{adapter}." in name
-    )
-
-
-def _tuner_layers(model: nn.Module) -> list[Any]:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+def _rows_of(tokens: Tensor, real: Tensor) -> Tensor:
+    """Put ``[N, H]`` onto the true positions of ``[B, T]``, 0 elsewhere: ``[B, T, H]``."""
+    rows = tokens.new_zeros(*real.shape, tokens.shape[-1])
+    rows[real] = tokens
+    return rows

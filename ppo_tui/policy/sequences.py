@@ -42,6 +42,11 @@ class Sequences:
         return int(self.prompt_ids.shape[0])
 
     @property
+    def lengths(self) -> Tensor:
+        """``[B]`` int64, tokens of prompt and response."""
+        return self.prompt_lengths + self.response_lengths
+
+    @property
     def response_mask(self) -> Tensor:
         """``[B, R]`` boolean, true on real response tokens."""
         return length_mask(self.response_lengths, self.response_ids.shape[1])

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from ppo_tui.policy.generation import sample
 from ppo_tui.policy.roles import Roles
+from ppo_tui.policy.sampling import sample
 
 _REPLACEMENT = "\ufffd"
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")

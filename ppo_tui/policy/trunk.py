@@ -8,13 +8,15 @@ own forward pass once, never by the model's name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ppo_tui.errors import ModelError
+from ppo_tui.policy.attention import Layout, attention_config, laid_out
+from ppo_tui.policy.head import IDENTITY, Bend, Head, head_of
+from ppo_tui.policy.layout_check import why_it_cannot
 
 
 class TrunkOutput(NamedTuple):
@@ -37,6 +39,12 @@ class Trunk:
 
     Raises:
         ModelError: Neither half can be found and the whole does not return hidden states.
+
+    Attributes:
+        vocab_size: V.
+        hidden_size: H.
+        takes_positions: Whether the model can be told the positions of its tokens.
+        cannot_lay_out: Why a pass takes no layout, in a few words; empty where it does.
     """
 
     def __init__(self, model: Any) -> None:
@@ -44,22 +52,35 @@ class Trunk:
         self.vocab_size: int = 0
         self.hidden_size: int = 0
         self._body: Any = None
-        self._bend: Callable[[Tensor], Tensor] = _identity
+        self._bend = IDENTITY
         self._split()
+        whole = self._body is not None
+        data = head_of(model.get_output_embeddings(), self._bend) if whole else None
+        self._output_head: Head = data or self.head
+        self.cannot_lay_out = why_it_cannot(self, model)
 
     def __call__(
-        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Any = None,
+        layout: Layout | None = None,
     ) -> TrunkOutput:
         """Run the trunk.
 
         Args:
             ids: ``[B, T]`` int64; the new tokens only where a cache is given.
-            mask: ``[B, T]``, or ``[B, cached + T]`` with a cache.
+            mask: ``[B, T]``, or ``[B, cached + T]`` with a cache; None where a layout is given.
             positions: ``[B, T]``.
             cache: A transformers cache, filled in place.
+            layout: How the tokens lie, where they are no padded batch.
         """
+        if layout is not None:
+            with laid_out(attention_config(self._model), layout):
+                return self(ids, None, positions)
         arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
-        if self._takes_positions:
+        if self.takes_positions:
             arguments["position_ids"] = positions
         arguments["use_cache"] = cache is not None
         if cache is not None:
@@ -82,6 +103,11 @@ class Trunk:
         return self._bend(self._model.get_output_embeddings()(features))
 
     @property
+    def output_head(self) -> Head:
+        """What turns features into logits, for `ppo_tui.policy.head.token_logprobs`."""
+        return self._output_head
+
+    @property
     def is_split(self) -> bool:
         """Whether head and trunk run apart; if not, whole logits are held."""
         return self._body is not None
@@ -95,7 +121,7 @@ class Trunk:
         mask, positions = torch.ones_like(ids), torch.arange(6, device=device).unsqueeze(0)
         body = getattr(model, model.base_model_prefix, None)
         # A subclass without `forward` of its own cannot say what it takes.
-        self._takes_positions = (
+        self.takes_positions = (
             "position_ids"
             in inspect.signature(
                 (body if isinstance(body, torch.nn.Module) else model).forward
@@ -127,23 +153,15 @@ class Trunk:
         self.hidden_size = output.hidden_states[-1].shape[-1]
 
 
-def _identity(logits: Tensor) -> Tensor:
-    return logits
-
-
-def _bends(config: Any) -> list[Callable[[Tensor], Tensor]]:
+def _bends(config: Any) -> list[Bend]:
     config = config.get_text_config()
-    bends: list[Callable[[Tensor], Tensor]] = [_identity]
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
-        bends.append(lambda logits: torch.tanh(logits / cap) * cap)
-    scale = getattr(config, "logit_scale", None)
-    if scale:
-        bends.append(lambda logits: logits * scale)
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor:
-        bends.append(lambda logits: logits / divisor)
-    return bends
+    amounts: tuple[tuple[Literal["softcap", "scale", "divisor"], str], ...] = (
+        ("softcap", "final_logit_softcapping"),
+        ("scale", "logit_scale"),
+        ("divisor", "logits_scaling"),
+    )
+    found = ((kind, getattr(config, name, None)) for kind, name in amounts)
+    return [IDENTITY, *(Bend(kind, float(amount)) for kind, amount in found if amount)]
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from models import ARCHITECTURES, EOS, edit_json, load_roles, perturb, random_ids, save_model
 
-from ppo_tui.policy.generation import finished, generate, sample
+from ppo_tui.policy.generation import finished, generate
+from ppo_tui.policy.sampling import sample
 
 
 def seeded(seed=0):

@@ -90,6 +90,7 @@ class Evaluator:
         config: The run's.
         prompts: Held-out prompts; the first `eval.prompts` are used.
         score: How responses are scored; must not learn from them.
+        sequence_kl: KL of each response to the base, summed over its tokens.
     """
 
     def __init__(
@@ -98,11 +99,13 @@ class Evaluator:
         config: RunConfig,
         prompts: Sequence[TokenizedPrompt],
         score: ScoreTexts,
+        sequence_kl: Callable[[Sequences], Array],
     ) -> None:
         self._roles = roles
         self._config = config
         self._prompts = tuple(prompts[: config.eval.prompts])
         self._score = score
+        self._sequence_kl = sequence_kl
         self._base: _Answers | None = None
 
     def evaluate(self, kl_coef: float) -> Evaluation:
@@ -173,18 +176,6 @@ class Evaluator:
     @property
     def _on_cpu(self) -> bool:
         return self._roles.base.device.type == "cpu"
-
-    @torch.no_grad()
-    def _sequence_kl(self, sequences: Sequences) -> Array:
-        """k1 of each response, summed over its tokens."""
-        parts = []
-        rows = self._config.ppo.micro_batch_size or self._config.rollout.batch_size
-        for index in torch.split(torch.arange(len(sequences)), rows):
-            batch = sequences.select(index.to(self._roles.base.device))
-            policy = self._roles.policy_pass(batch, with_values=False).logprobs
-            parts.append((policy - self._roles.reference_logprobs(batch)).sum(-1).cpu())
-        result: Array = torch.cat(parts).numpy().astype(np.float64)
-        return result
 
 
 def decode(roles: Roles, sequences: Sequences) -> tuple[str, ...]:

@@ -152,6 +152,20 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
             "Small after the first steps. Large for long: the clip keeps the values from "
             "following the returns.",
         ),
+        "rollout/logprob_gap": Explanation(
+            "sampler gap",
+            "How differently the weights that write the responses and those that are trained see "
+            "the same token: the difference of its log-probabilities, regardless of its sign, mean "
+            "over the step.",
+            "Below 0.00001 in 32 bits; 0.005 to 0.03 where responses are written on a copy in 16 "
+            "bits. Above 0.1 the responses are another policy's: decode with "
+            "engine.rollout_weights: adapters.",
+        ),
+        "rollout/logprob_gap_max": Explanation(
+            "largest sampler gap",
+            "The same for the token on which they differ the most.",
+            "Some tenths in 16 bits, on tokens that are unlikely to both.",
+        ),
         "response/length": Explanation(
             "response length",
             "Tokens a response, mean over the step, its end included.",
@@ -193,8 +207,9 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
         ),
         "time/reward": Explanation(
             "time: reward",
-            "Seconds of the step spent in the reward terms.",
-            "Small, unless a term is itself a model or a slow program.",
+            "Seconds that the step waited for the reward. A reward that reads nothing of the model "
+            "is asked while the model scores; only what it takes longer counts.",
+            "Near 0, unless a term is itself a model or a slow program.",
         ),
         "time/update": Explanation(
             "time: update",

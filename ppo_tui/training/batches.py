@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.data.dataset import TokenizedPrompt
+from ppo_tui.policy.roles import TokenOutputs
 from ppo_tui.policy.sequences import Sequences
 
 
@@ -26,12 +27,15 @@ class Rollout:
         sequences: Their ids and the sampled ones; never decoded and encoded again.
         responses: The B responses as text, without special tokens.
         finished: ``[B]`` boolean: whether a response ended by itself.
+        logprobs: ``[B, R]``, of the tokens as the sampler saw them; it may have computed with other
+            weights or in another order than the policy is trained with.
     """
 
     prompts: tuple[TokenizedPrompt, ...]
     sequences: Sequences
     responses: tuple[str, ...]
     finished: Tensor
+    logprobs: Tensor
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Measured:
             first optimiser step.
         readings: What the model says of each response, ``[B, D]`` by the reading's name, where
             something asks for it.
+        kept: The outputs with their graph, for the update's loss to be taken from, where it has
+            one optimiser step of one micro-batch.
     """
 
     logprobs: Tensor
@@ -89,6 +95,7 @@ class Measured:
     entropies: Tensor
     first_epoch: Minibatches
     readings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    kept: TokenOutputs | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.data.templates import CHAT
+from ppo_tui.errors import OutOfMemory
 from ppo_tui.evaluation.compare import decode
+from ppo_tui.policy.devices import attempt
 from ppo_tui.policy.generation import finished, generate
 from ppo_tui.policy.roles import Roles
 from ppo_tui.policy.sequences import Sequences
@@ -83,11 +85,27 @@ def write_candidates(
 
 @torch.no_grad()
 def read_sequences(roles: Roles, sequences: Sequences, rows: int) -> NDArray[np.float32]:
-    """What the base reads in responses, ``[B, D]``; so many `rows` at a time."""
-    parts = [
-        roles.reference_reading(sequences.select(index.to(sequences.response_ids.device)))[1]
-        for index in torch.split(torch.arange(len(sequences)), rows)
-    ]
+    """What the base reads in responses, ``[B, D]``; so many `rows` at a time, or as fit.
+
+    Raises:
+        OutOfMemory: Not even one fits.
+    """
+    device = sequences.response_ids.device
+    waiting = list(torch.split(torch.arange(len(sequences)), rows))[::-1]
+    parts = []
+    while waiting:
+        index = waiting.pop()
+        done = attempt(device, roles.reference_reading, sequences.select(index.to(device)))
+        if done is not None:
+            parts.append(done[0][1])
+        elif len(index) > 1:
+            waiting += reversed(index.chunk(2))
+        else:
+            raise OutOfMemory(
+                "The memory is too small for the model to read even one text.",
+                hint="Use quantization: nf4, or a smaller model.",
+                code="memory.reading",
+            )
     return np.concatenate(parts)
 
 

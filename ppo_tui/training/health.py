@@ -13,15 +13,36 @@ import torch
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.policy.vocabulary import Vocabulary
 from ppo_tui.ppo import kl_estimate, masked_mean, masked_var
-from ppo_tui.training.batches import Experience, HealthNote, Scores, UpdateStats
+from ppo_tui.training.batches import Experience, HealthNote, Rollout, Scores, UpdateStats
+
+WIDE_GAP = 0.1
+"""Mean difference of a token's log-probability to sampler and policy from which it is worth a word:
+10 % of its probability. Rounding to 16 bits alone makes 0.01 to 0.03."""
 
 FEW_FOR_WHITENING = 8
 """Fewer tokens than this give a mean and variance that say nothing."""
 
 
-def check_start(config: RunConfig, vocabulary: Vocabulary) -> list[HealthNote]:
-    """What is worth a word before the first step."""
+def check_start(
+    config: RunConfig, vocabulary: Vocabulary, cannot_lay_out: str = ""
+) -> list[HealthNote]:
+    """What is worth a word before the first step.
+
+    Args:
+        config: The run.
+        vocabulary: The model's special tokens.
+        cannot_lay_out: Why the model decodes in no slots, in a few words; empty where it does.
+    """
     notes = []
+    if config.engine.rollout == "slots" and cannot_lay_out:
+        notes.append(
+            HealthNote(
+                "health.no_slots",
+                f"engine.rollout: slots was asked for, and the model cannot: {cannot_lay_out}. Its "
+                "responses are decoded over a growing cache.",
+                "Leave engine.rollout at auto.",
+            )
+        )
     if vocabulary.pad_id in vocabulary.eos_ids:
         notes.append(
             HealthNote(
@@ -53,6 +74,7 @@ def check_start(config: RunConfig, vocabulary: Vocabulary) -> list[HealthNote]:
 
 def check_step(
     config: RunConfig,
+    rollout: Rollout,
     scores: Scores,
     experience: Experience,
     update: UpdateStats,
@@ -74,6 +96,7 @@ def check_step(
                 level="warning" if update.first_ratio_deviation < 0.05 else "error",
             )
         )
+    notes += _check_sampler(rollout, experience)
     notes += _check_scores(scores)
     notes += _check_advantages(config, experience)
     expected = update.planned_steps
@@ -107,6 +130,22 @@ def check_step(
             )
         )
     return notes
+
+
+def _check_sampler(rollout: Rollout, experience: Experience) -> list[HealthNote]:
+    """Whether what wrote the responses is what is trained."""
+    gap = (rollout.logprobs - experience.measured.logprobs).abs()
+    mean = float(masked_mean(gap, experience.mask))
+    if mean <= WIDE_GAP:
+        return []
+    return [
+        HealthNote(
+            "health.rollout_gap",
+            f"The weights that write the responses are not quite those that are trained: a token's "
+            f"log-probability differs by {mean:.2g} on average.",
+            "Set engine.rollout_weights to adapters, or model.dtype to one with more digits.",
+        )
+    ]
 
 
 def _check_scores(scores: Scores) -> list[HealthNote]:

@@ -9,6 +9,9 @@ Every metric is a mean over the step's tokens or responses unless its name says 
 * ``policy/approx_kl``: k3 of the policy before the step to the one after, mean a token.
 * ``policy/ratio_first``: mean ratio of the first minibatch; 1 if all is right.
 * ``value/explained_variance``: of the returns, by the values before the step.
+* ``rollout/logprob_gap``: mean difference, regardless of its sign, between a token's
+  log-probability to the sampler and to the policy in training; ``rollout/logprob_gap_max``: the
+  largest.
 * ``response/distinct_2``: share of different word pairs among all of the step; falls as responses
   repeat themselves and each other.
 """
@@ -29,9 +32,15 @@ from ppo_tui.training.batches import Experience, Rollout, Scores, UpdateStats
 
 
 class PhaseClock:
-    """Seconds that each phase of a step took."""
+    """Seconds that each phase of a step took.
 
-    def __init__(self) -> None:
+    Args:
+        device: A CUDA device is waited for at the end of a phase: what was asked of it goes on
+            after Python has gone on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._waits = device.type == "cuda"
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
 
@@ -45,6 +54,8 @@ class PhaseClock:
         """Count what runs inside towards `phase`."""
         start = time.perf_counter()
         yield
+        if self._waits:
+            torch.cuda.synchronize()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
     @property
@@ -65,6 +76,7 @@ def step_metrics(
     mask, measured = experience.mask, experience.measured
     k1 = zero_outside(measured.logprobs - measured.ref_logprobs, mask).sum(-1)
     k3 = zero_outside(kl_estimate(measured.logprobs, measured.ref_logprobs, "k3"), mask).sum(-1)
+    gap = zero_outside(rollout.logprobs - measured.logprobs, mask).abs()
     lengths = rollout.sequences.response_lengths
     episodes, tokens = len(rollout.prompts), int(lengths.sum())
     seconds = clock.total
@@ -81,6 +93,8 @@ def step_metrics(
         "value/explained_variance": float(
             explained_variance(measured.values, experience.returns, mask)
         ),
+        "rollout/logprob_gap": float(masked_mean(gap, mask)),
+        "rollout/logprob_gap_max": float(gap.max()),
         "response/length": tokens / episodes,
         "response/eos_rate": float(rollout.finished.float().mean()),
         "response/distinct_2": distinct_pairs(rollout.responses),

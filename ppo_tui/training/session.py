@@ -41,7 +41,7 @@ from ppo_tui.runs.records import (
 from ppo_tui.runs.state import read_state, write_state
 from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint
 from ppo_tui.training.recorder import Recorder
-from ppo_tui.training.setup import build_trainer, planned_gib
+from ppo_tui.training.setup import build_trainer
 from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
 from ppo_tui.training.waiting import Wait
@@ -115,6 +115,7 @@ class Session:
             self._resume()
             self._enter(Phase.ROLLOUT, announce=True)
             self._recorder.event(self._loaded_event())
+            self._recorder.event(log_event(self._trainer.engine_in_words()))
             if not self._trainer.step:  # else they stand in the journal already
                 self._recorder.health(self._trainer.check_start(), 0)
             self._train(config)
@@ -145,7 +146,6 @@ class Session:
 
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
-        planned = planned_gib(config, trainer)
         self._obey()
         self._learn()
         if not self._recorder.base_answered:  # once the reward knows what it is to say of them
@@ -154,7 +154,7 @@ class Session:
             taste = self._taste.metrics() if self._taste else {}
             notes = self._taste.health(record.metrics) if self._taste else []
             record = replace(record, health=(*record.health, *notes))
-            self._recorder.step(record, {"memory/planned_gib": planned, **taste})
+            self._recorder.step(record, taste)
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
             if last or record.step % config.eval.watch_every == 0:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.config.schema import RunConfig
@@ -21,11 +20,11 @@ from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.data.stream import PromptStream
 from ppo_tui.errors import CheckpointError
 from ppo_tui.evaluation.compare import Evaluation, Evaluator, decode
-from ppo_tui.policy.generation import finished, generate
+from ppo_tui.plan.choices import Choices
+from ppo_tui.policy.generation import finished
 from ppo_tui.policy.roles import Roles
 from ppo_tui.policy.sequences import Sequences
 from ppo_tui.ppo import AdaptiveKL, gae, token_rewards, whiten
-from ppo_tui.rewards.protocol import REFERENCE
 from ppo_tui.rewards.weighted_sum import WeightedSum
 from ppo_tui.runs.phase import Phase
 from ppo_tui.training.answers import Watch, WatchedAnswer, Who
@@ -34,12 +33,18 @@ from ppo_tui.training.batches import (
     HealthNote,
     Measured,
     Rollout,
+    SampleTrace,
     Scores,
     StepRecord,
+    UpdateStats,
 )
+from ppo_tui.training.beside import Beside
 from ppo_tui.training.health import check_start, check_step
+from ppo_tui.training.measuring import Measurer
 from ppo_tui.training.metrics import PhaseClock, step_metrics
-from ppo_tui.training.minibatches import plan_minibatches
+from ppo_tui.training.minibatches import shuffled_minibatches
+from ppo_tui.training.rehearsal import rehearse
+from ppo_tui.training.room import Room
 from ppo_tui.training.schedule import LearningRate
 from ppo_tui.training.scoring import Readings, Scorer
 from ppo_tui.training.traces import trace_samples
@@ -55,6 +60,8 @@ class Trainer:
         data: The prompts.
         reward: The configured terms.
         on_phase: Called when the run goes over into another phase; may raise to end the run there.
+        choices: What the memory plan chose; without, nothing is bounded.
+        planned_gib: The peak that it foretold, to be recorded beside the measured one.
     """
 
     def __init__(
@@ -64,43 +71,74 @@ class Trainer:
         data: PromptDataset,
         reward: WeightedSum,
         on_phase: Callable[[Phase], None] = lambda phase: None,
+        choices: Choices | None = None,
+        planned_gib: float = float("nan"),
     ) -> None:
         self.config = config
+        self._planned_gib = planned_gib
         self.roles = roles
         self.data = data
         self.step = 0
         self.stream = PromptStream(data.train, config.data.seed)
         self.reward = reward
-        self._read = reward.readings | ({REFERENCE} if config.ratings.pool else set())
         self.scorer = Scorer(config.reward, config.rollout.missing_eos_penalty, reward)
         self.kl = AdaptiveKL(config.ppo.kl_coef, config.ppo.kl_target, config.ppo.kl_horizon)
         self.learning_rate = LearningRate(config.optim, config.steps)
+        roles.decoder.longest_prompt = max(len(prompt.ids) for prompt in data.train)
         self.optimizer = make_optimizer(roles, config.optim)
         # Two generators: how many numbers the sampler draws must not change the shuffles.
         self.sampling_rng = torch.Generator().manual_seed(config.seed)
         self.shuffle_rng = torch.Generator().manual_seed(config.seed + 1)
+        self._notes: list[HealthNote] = []
+        self.room = Room(roles, config, choices, self._notes.append)
+        self._measurer = Measurer(
+            roles,
+            self.room,
+            frozenset(reward.readings),
+            keep_reading=config.ratings.pool > 0,
+            entropy_gradient=config.ppo.entropy_coef > 0,
+            keep_pass=config.ppo.epochs * config.ppo.minibatches == 1,
+        )
         self._updater = Updater(
             roles,
+            self.room,
             self.optimizer,
             config.ppo,
             config.optim.max_grad_norm,
             self.shuffle_rng,
             measure_after=config.optim.schedule == "adaptive",
         )
-        self._evaluator = Evaluator(roles, config, data.eval, self._score_for_evaluation)
+        self._evaluator = Evaluator(
+            roles, config, data.eval, self._score_for_evaluation, self._measurer.sequence_kl
+        )
         self._watch = Watch(roles, config, data.eval, self._score_for_evaluation)
         self._prompts_sha256 = _digest(data)
         self._enter = on_phase
-        self._clock = PhaseClock()
+        self._clock = PhaseClock(roles.base.device)
 
     def check_start(self) -> list[HealthNote]:
         """What is worth a word before the first step."""
-        return check_start(self.config, self.roles.base.vocabulary)
+        cannot = self.roles.trunk.cannot_lay_out
+        return check_start(self.config, self.roles.base.vocabulary, cannot)
+
+    def engine_in_words(self) -> str:
+        """How the run is carried out, for whoever reads its log."""
+        return self.room.in_words()
 
     def steps(self) -> Iterator[StepRecord]:
         """Train, one PPO step an iteration, until the configured number is done."""
+        if self.roles.base.device.type == "cuda" and self.step < self.config.steps:
+            self.rehearse()
         while self.step < self.config.steps:
             yield self._one_step()
+
+    def rehearse(self) -> None:
+        """Try the longest batch there can be; micro-batches get smaller where it does not fit.
+
+        Raises:
+            OutOfMemory: Not even one response at a time fits.
+        """
+        rehearse(self.roles, self.room, self.config, [prompt.ids for prompt in self.data.train])
 
     def evaluate(self) -> Evaluation:
         """Compare base and tuned model on the held-out prompts, as they are now."""
@@ -123,6 +161,7 @@ class Trainer:
             "reward_moments": self.scorer.moments.state_dict(),
             "data": self.stream.state_dict(),
             "prompts_sha256": self._prompts_sha256,
+            "engine": self.room.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -143,36 +182,53 @@ class Trainer:
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.scorer.moments.load_state_dict(state["reward_moments"])
         self.stream.load_state_dict(state["data"])
+        if "engine" in state:  # a checkpoint of an earlier version has none
+            self.room.load_state_dict(state["engine"])
 
     # ---- the stations of a step
 
     def _one_step(self) -> StepRecord:
         self._clock.restart()
         rollout = self._roll_out()
-        measured = self._measure(rollout)
-        scores = self._score(rollout, measured)
-        experience = self._estimate(rollout, scores, measured)
-        lr = self.learning_rate.at(self.step)
-        with self._clock.time("update"):
-            self._enter(Phase.UPDATE)
-            update = self._updater.update(experience, lr, self.learning_rate.value_at(self.step))
+        scores, experience, traces, update = self._learn_from(rollout)
         metrics = step_metrics(rollout, scores, experience, update, self.kl.coef, self._clock)
+        metrics["memory/planned_gib"] = self._planned_gib
         self.learning_rate.observe(self.step, update.policy_kl)
         if self.config.ppo.kl_controller == "adaptive":
             self.kl.update(metrics["kl/ref"], len(rollout.prompts))
         self.step += 1
-        return StepRecord(
-            self.step,
-            metrics,
-            trace_samples(
-                rollout,
-                scores,
-                experience,
-                self.roles.base.tokenizer,
-                self.config.ratings.pool,
-            ),
-            tuple(check_step(self.config, scores, experience, update, self.roles.base.dtype)),
+        notes = [
+            *self._notes,
+            *check_step(self.config, rollout, scores, experience, update, self.roles.base.dtype),
+        ]
+        self._notes.clear()
+        return StepRecord(self.step, metrics, traces, tuple(notes))
+
+    def _learn_from(
+        self, rollout: Rollout
+    ) -> tuple[Scores, Experience, tuple[SampleTrace, ...], UpdateStats]:
+        """Score, measure and train; what needs no model is done beside what does."""
+        steps = shuffled_minibatches(
+            rollout.sequences.lengths, self.config.ppo.minibatches, self.shuffle_rng
         )
+        # A reward that reads nothing of the model need not wait for what the model measures.
+        asked = None if self.reward.readings else Beside(lambda: self._score(rollout, {}))
+        measured = self._measure(rollout, steps)
+        with self._clock.time("reward"):
+            scores = asked.result() if asked else self._score(rollout, measured.readings)
+        lr, value_lr = self.learning_rate.at(self.step), self.learning_rate.value_at(self.step)
+        while True:
+            experience = self._estimate(rollout, scores, measured)
+            traces = Beside(partial(self._trace, rollout, scores, experience))
+            with self._clock.time("update"):
+                self._enter(Phase.UPDATE)
+                update = self._updater.update(experience, lr, value_lr)
+            traced = traces.result()
+            if update is not None:
+                return scores, experience, traced, update
+            # What was measured goes first: it may hold the graph of a pass.
+            del measured, experience, traces
+            measured = self._measure(rollout, steps)
 
     def _roll_out(self) -> Rollout:
         """Sample a response to each of the next prompts."""
@@ -181,8 +237,7 @@ class Trainer:
         with self._clock.time("rollout"):
             taken = self.stream.take(settings.batch_size // settings.samples_per_prompt)
             prompts = tuple(p for p in taken for _ in range(settings.samples_per_prompt))
-            sequences = generate(
-                self.roles,
+            sequences, logprobs = self.roles.decoder.sample(
                 [prompt.ids for prompt in prompts],
                 settings.response_tokens,
                 self.sampling_rng,
@@ -190,67 +245,26 @@ class Trainer:
                 top_p=settings.top_p,
             )
             ended = finished(sequences, self.roles.base.vocabulary.eos_ids)
-            return Rollout(prompts, sequences, decode(self.roles, sequences), ended)
+            texts = decode(self.roles, sequences)
+            return Rollout(prompts, sequences, texts, ended, logprobs)
 
-    def _score(self, rollout: Rollout, measured: Measured) -> Scores:
+    def _score(self, rollout: Rollout, readings: Readings) -> Scores:
         """Ask the reward."""
-        with self._clock.time("reward"):
-            texts = [prompt.text for prompt in rollout.prompts]
-            return self.scorer.score(texts, rollout.responses, rollout.finished, measured.readings)
+        texts = [prompt.text for prompt in rollout.prompts]
+        return self.scorer.score(texts, rollout.responses, rollout.finished, readings)
 
-    @torch.no_grad()
-    def _measure(self, rollout: Rollout) -> Measured:
-        """Old and reference log-probabilities and values, in the first epoch's micro-batches.
-
-        And what the model reads in each response, where a reward or a rater asks for it.
-        """
+    def _measure(self, rollout: Rollout, steps: tuple[Tensor, ...]) -> Measured:
+        """What policy, reference and critic say of the responses before the update."""
         self._enter(Phase.SCORING)
-        sequences, ppo = rollout.sequences, self.config.ppo
-        readings = _Gathered(len(sequences))
         with self._clock.time("score"):
-            plan = plan_minibatches(
-                sequences.prompt_lengths + sequences.response_lengths,
-                ppo.minibatches,
-                ppo.micro_batch_size,
-                self.shuffle_rng,
-            )
-            shape, device = sequences.response_ids.shape, sequences.response_ids.device
-            logprobs, reference, values, entropies = (
-                torch.zeros(shape, device=device) for _ in range(4)
-            )
-            for rows in plan.micro_batches:
-                rows = rows.to(device)
-                batch = sequences.select(rows)
-                width = batch.response_ids.shape[1]
-                output = self.roles.policy_pass(batch, with_entropy=True)
-                assert output.values is not None
-                assert output.entropies is not None
-                logprobs[rows, :width] = output.logprobs
-                values[rows, :width] = output.values
-                entropies[rows, :width] = output.entropies
-                if REFERENCE in self._read:
-                    reference[rows, :width], reading = self.roles.reference_reading(batch)
-                    readings.put(REFERENCE, rows, reading)
-                else:
-                    reference[rows, :width] = self.roles.reference_logprobs(batch)
-                self._read_adapters(batch, rows, readings)
-            return Measured(logprobs, reference, values, entropies, plan, readings.by_name)
+            return self._measurer.measure(rollout.sequences, steps)
 
-    def _read_adapters(self, batch: Sequences, rows: Tensor, readings: _Gathered) -> None:
-        for name in self.reward.readings - {REFERENCE}:
-            readings.put(name, rows, self.roles.pooled(name, batch).cpu().numpy())
-
-    @torch.no_grad()
-    def read(self, sequences: Sequences) -> Readings:
-        """What the reward asks of the model about responses that are not of a step."""
-        readings = _Gathered(len(sequences))
-        at_once = self.config.ppo.micro_batch_size or self.config.rollout.batch_size
-        for rows in torch.split(torch.arange(len(sequences)), at_once):
-            batch = sequences.select(rows.to(sequences.response_ids.device))
-            if REFERENCE in self.reward.readings:
-                readings.put(REFERENCE, rows, self.roles.reference_reading(batch)[1])
-            self._read_adapters(batch, rows, readings)
-        return readings.by_name
+    def _trace(
+        self, rollout: Rollout, scores: Scores, experience: Experience
+    ) -> tuple[SampleTrace, ...]:
+        return trace_samples(
+            rollout, scores, experience, self.roles.base.tokenizer, self.config.ratings.pool
+        )
 
     @torch.no_grad()
     def _estimate(self, rollout: Rollout, scores: Scores, measured: Measured) -> Experience:
@@ -274,22 +288,9 @@ class Trainer:
     def _score_for_evaluation(
         self, prompts: Any, responses: Any, ended: Tensor, sequences: Sequences
     ) -> tuple[Any, Any]:
-        readings = self.read(sequences) if self.reward.readings else None
+        readings = self._measurer.read(sequences) if self.reward.readings else None
         scores = self.scorer.score(prompts, responses, ended, readings, learn=False)
         return scores.score.double().cpu().numpy(), scores.shaped.double().cpu().numpy()
-
-
-class _Gathered:
-    """Readings put together from micro-batches, ``[B, D]`` by name."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self.by_name: dict[str, NDArray[np.float32]] = {}
-
-    def put(self, name: str, rows: Tensor, reading: NDArray[np.float32]) -> None:
-        if name not in self.by_name:
-            self.by_name[name] = np.zeros((self._rows, reading.shape[1]), np.float32)
-        self.by_name[name][rows.cpu().numpy()] = reading
 
 
 def _digest(data: PromptDataset) -> str:

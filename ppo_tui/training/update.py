@@ -8,25 +8,43 @@ import torch
 from torch import Tensor, nn
 
 from ppo_tui.config.schema import OptimConfig, PPOConfig
-from ppo_tui.errors import TrainingError
-from ppo_tui.policy.roles import Roles
+from ppo_tui.errors import OutOfMemory, TrainingError
+from ppo_tui.policy.devices import attempt
+from ppo_tui.policy.roles import Roles, TokenOutputs
 from ppo_tui.ppo import LossStats, kl_estimate, policy_loss, value_loss
 from ppo_tui.ppo.losses import token_mean
 from ppo_tui.ppo.masked import zero_outside
-from ppo_tui.training.batches import Experience, Minibatches, UpdateStats
-from ppo_tui.training.minibatches import plan_minibatches
+from ppo_tui.training.batches import Experience, UpdateStats
+from ppo_tui.training.minibatches import shuffled_minibatches
+from ppo_tui.training.room import Room
 
 
 def make_optimizer(roles: Roles, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with two groups: the policy's adapter, and the critic's own parameters."""
-    return torch.optim.AdamW(
+    """AdamW with two groups: the policy's adapter, and the critic's own parameters.
+
+    Its moments are there from the start, and zero.
+    """
+    optimizer = torch.optim.AdamW(
         [{"params": roles.policy_parameters()}, {"params": roles.value_parameters()}],
-        lr=config.lr,
+        lr=0.0,
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
         fused=roles.base.device.type in ("cuda", "cpu"),
     )
+    # A step of no gradient and no rate changes nothing, and makes the moments. Made in the first
+    # step that counts, those of the second group would be missing when the first has moved, and
+    # where memory ran out between the two the step could not be begun again.
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for state in optimizer.state.values():
+        state["step"].zero_()
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr
+    return optimizer
 
 
 class Updater:
@@ -34,6 +52,7 @@ class Updater:
 
     Args:
         roles: The model.
+        room: How much is in memory at a time.
         optimizer: From `make_optimizer`.
         ppo: Losses and loop.
         max_grad_norm: Bound of the gradient's global norm.
@@ -45,6 +64,7 @@ class Updater:
     def __init__(
         self,
         roles: Roles,
+        room: Room,
         optimizer: torch.optim.AdamW,
         ppo: PPOConfig,
         max_grad_norm: float,
@@ -53,6 +73,7 @@ class Updater:
         measure_after: bool = False,
     ) -> None:
         self._roles = roles
+        self._room = room
         self._optimizer = optimizer
         self._ppo = ppo
         self._max_grad_norm = max_grad_norm
@@ -62,7 +83,7 @@ class Updater:
             p for group in optimizer.param_groups for p in group["params"]
         ]
 
-    def update(self, experience: Experience, lr: float, value_lr: float) -> UpdateStats:
+    def update(self, experience: Experience, lr: float, value_lr: float) -> UpdateStats | None:
         """Train on one batch of experience.
 
         Args:
@@ -70,8 +91,14 @@ class Updater:
             lr: Learning rate of the policy's adapter.
             value_lr: Learning rate of the critic's own parameters.
 
+        Returns:
+            What was done; None if memory ran out in the first optimiser step. Nothing has changed
+            then, and micro-batches are smaller from now on: measured anew in those, old and new
+            log-probabilities are equal to the last bit again.
+
         Raises:
             TrainingError: A loss or gradient is not finite. Nothing was changed by that step.
+            OutOfMemory: Not even one response at a time fits.
         """
         for group, rate in zip(self._optimizer.param_groups, (lr, value_lr), strict=True):
             group["lr"] = rate
@@ -80,10 +107,13 @@ class Updater:
         last_epoch_kl: list[float] = []
         stopped = False
         for epoch in range(self._ppo.epochs):
-            plan = experience.measured.first_epoch if epoch == 0 else self._shuffle(experience)
+            steps = self._steps(experience, epoch)
             last_epoch_kl = []
-            for micro_batches in plan.steps:
-                stats = self._accumulate(experience, micro_batches, single=planned == 1)
+            for number, rows in enumerate(steps):
+                first = epoch == number == 0
+                stats = self._gradient(experience, rows, first=first, single=planned == 1)
+                if stats is None:
+                    return None
                 last_epoch_kl.append(stats["approx_kl"])
                 stopped = self._ppo.stop_kl is not None and stats["approx_kl"] > self._ppo.stop_kl
                 if not stopped:
@@ -111,35 +141,85 @@ class Updater:
     @torch.no_grad()
     def _kl_since(self, experience: Experience) -> float:
         """k3 of the policy that sampled to the one now, mean a token."""
-        old, mask, total = experience.measured.logprobs, experience.mask, 0.0
-        for rows in experience.measured.first_epoch.micro_batches:
-            rows = rows.to(mask.device)
-            batch = experience.sequences.select(rows)
-            new = self._roles.policy_pass(batch, with_values=False).logprobs
-            width = new.shape[1]
-            # k3 of KL(old || new), from tokens that the old policy sampled.
-            k3 = kl_estimate(old[rows, :width], new, "k3")
-            total += float(zero_outside(k3, mask[rows, :width]).sum())
-        return total / int(mask.sum())
+        total = 0.0
 
-    def _shuffle(self, experience: Experience) -> Minibatches:
-        lengths = experience.sequences.prompt_lengths + experience.sequences.response_lengths
-        return plan_minibatches(
-            lengths, self._ppo.minibatches, self._ppo.micro_batch_size, self._generator
+        def measure(rows: Tensor) -> None:
+            nonlocal total
+            total += self._k3(experience, rows)
+
+        self._room.for_all(experience.sequences.lengths.cpu(), "update", measure)
+        return total / int(experience.mask.sum())
+
+    def _k3(self, experience: Experience, rows: Tensor) -> float:
+        """k3 of KL(old || new) of some rows, from tokens that the old policy sampled, summed."""
+        rows = rows.to(experience.mask.device)
+        new = self._roles.policy_pass(experience.sequences.select(rows), with_values=False).logprobs
+        width = new.shape[1]
+        k3 = kl_estimate(experience.measured.logprobs[rows, :width], new, "k3")
+        return float(zero_outside(k3, experience.mask[rows, :width]).sum())
+
+    def _steps(self, experience: Experience, epoch: int) -> tuple[Tensor, ...]:
+        """The rows of each optimiser step of an epoch, the longest first."""
+        if epoch == 0:
+            steps = experience.measured.first_epoch.steps
+            return tuple(torch.cat(micro_batches) for micro_batches in steps)
+        return shuffled_minibatches(
+            experience.sequences.lengths, self._ppo.minibatches, self._generator
         )
 
+    def _gradient(
+        self, experience: Experience, rows: Tensor, *, first: bool, single: bool
+    ) -> dict[str, float] | None:
+        """Gradient of one optimiser step, in micro-batches as small as the memory asks for.
+
+        None if memory ran out and it was the `first`.
+        """
+        lengths = experience.sequences.lengths.cpu()
+        kept = experience.measured.kept if first else None
+        while True:
+            micro_batches = self._room.limit.split(rows, lengths)
+            reached: list[Tensor] = []
+            done = attempt(
+                experience.mask.device,
+                self._accumulate,
+                experience,
+                micro_batches,
+                kept=kept,
+                single=single,
+                reached=reached,
+            )
+            if done is not None:
+                return done[0]
+            self._optimizer.zero_grad(set_to_none=True)
+            self._room.give_way(micro_batches, reached, lengths, "update")
+            if first:
+                return None
+
     def _accumulate(
-        self, experience: Experience, micro_batches: tuple[Tensor, ...], *, single: bool
+        self,
+        experience: Experience,
+        micro_batches: tuple[Tensor, ...],
+        *,
+        kept: TokenOutputs | None,
+        single: bool,
+        reached: list[Tensor] | None = None,
     ) -> dict[str, float]:
-        """Gradients of one optimiser step, summed over its micro-batches."""
+        """Gradients of one optimiser step, summed over its micro-batches.
+
+        `kept` is the pass over the only one, if it has been made before; `reached` gets those that
+        have been begun.
+        """
         self._optimizer.zero_grad(set_to_none=True)
         device = experience.mask.device
         rows_of = [rows.to(device) for rows in micro_batches]
         # Every sum is divided by the tokens of the whole step: the parts then add up to it.
         tokens = sum(int(experience.mask[rows].sum()) for rows in rows_of)
         totals: dict[str, Tensor] = {}
-        for rows in rows_of:
-            for name, value in self._micro_step(experience, rows, tokens, single=single).items():
+        for number, rows in enumerate(rows_of):
+            if reached is not None:
+                reached.append(micro_batches[number])
+            stats = self._micro_step(experience, rows, tokens, kept=kept, single=single)
+            for name, value in stats.items():
                 if name not in totals:
                     totals[name] = value
                 elif name == "ratio_max_deviation":
@@ -150,14 +230,22 @@ class Updater:
         return dict(zip(names, values, strict=True))
 
     def _micro_step(
-        self, experience: Experience, rows: Tensor, tokens: int, *, single: bool
+        self,
+        experience: Experience,
+        rows: Tensor,
+        tokens: int,
+        *,
+        kept: TokenOutputs | None,
+        single: bool,
     ) -> dict[str, Tensor]:
         ppo, measured = self._ppo, experience.measured
-        batch = experience.sequences.select(rows)
-        width = batch.response_ids.shape[1]
-        mask = experience.mask[rows, :width]
-        output = self._roles.policy_pass(batch, with_entropy=ppo.entropy_coef > 0)
+        bonus = ppo.entropy_coef > 0
+        output = kept or self._roles.policy_pass(
+            experience.sequences.select(rows), with_entropy=bonus, entropy_gradient=bonus
+        )
         assert output.values is not None
+        width = output.logprobs.shape[1]
+        mask = experience.mask[rows, :width]
         # With a single update a batch, new and old are the same policy by definition.
         old = output.logprobs.detach() if single else measured.logprobs[rows, :width]
         policy, policy_stats = policy_loss(
@@ -179,7 +267,8 @@ class Updater:
             denominator=tokens,
         )
         loss = policy + ppo.value_coef * value
-        if output.entropies is not None:
+        if bonus:
+            assert output.entropies is not None
             loss = loss - ppo.entropy_coef * token_mean(output.entropies, mask, tokens)
         if not torch.isfinite(loss.detach()):
             raise TrainingError(
@@ -203,7 +292,16 @@ class Updater:
                 code="training.not_finite",
             )
         clipped = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        self._optimizer.step()
+        device = self._parameters[0].device
+        # The moments are there, so that it takes its memory before anything moves: it can be begun
+        # again, when the gradients' own leavings have been given back.
+        if not attempt(device, self._optimizer.step) and not attempt(device, self._optimizer.step):
+            raise OutOfMemory(
+                "The memory is too small for the optimiser's moments beside the model.",
+                hint="Lower adapter.rank or engine.micro_batch_tokens; `ppo-tui plan` shows what "
+                "takes how much.",
+                code="memory.step",
+            )
         return {"grad_norm": float(norm), "clipped_norm": float(clipped)}
 
 

@@ -63,6 +63,8 @@ PANELS = (
     Panel("grad_norm", "Gradient norm", ("optim/grad_norm",)),
     Panel("kl_coef", "KL coefficient", ("kl/coef",), smoothed=False),
     Panel("ratio", "First ratio", ("policy/ratio_first",), smoothed=False),
+    Panel("gap", "Sampler gap", ("rollout/logprob_gap", "rollout/logprob_gap_max"),
+          ("mean", "largest"), smoothed=False),
     Panel("time", "Seconds of a step", ("time/",)),
 )  # fmt: skip
 """All panels, in their order; a reader of PPO looks at the first ones first."""

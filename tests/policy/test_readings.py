@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from models import ARCHITECTURES, load_roles, perturb, uneven_batch
-from training.toys import make_trainer
+from training.toys import make_trainer, measured_of
 
 from ppo_tui.rewards.protocol import REFERENCE
 from ppo_tui.taste.reading import BLOCKS, SKETCH
@@ -61,14 +61,14 @@ def test_what_the_policy_has_learnt_does_not_change_what_the_base_reads(model_fo
 def test_a_step_measures_the_readings_that_reading_alone_gives(small_config):
     trainer = make_trainer(small_config(ppo={"micro_batch_size": 3}))
     rollout = trainer._roll_out()
-    measured = trainer._measure(rollout)
+    measured = measured_of(trainer, rollout)
     alone = read_sequences(trainer.roles, rollout.sequences, 2)
     assert np.abs(measured.readings[REFERENCE] - alone).max() < 1e-4
 
 
 def test_nothing_is_read_where_nobody_asks(small_config):
     trainer = make_trainer(small_config(ratings={"pool": 0}))
-    assert trainer._measure(trainer._roll_out()).readings == {}
+    assert measured_of(trainer, trainer._roll_out()).readings == {}
 
 
 def test_the_same_step_and_seed_write_the_same_candidates(small_config):

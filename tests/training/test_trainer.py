@@ -7,7 +7,7 @@ import torch
 
 from ppo_tui.ppo import masked_mean, masked_var
 from ppo_tui.training.health import check_step
-from training.toys import experience_of, make_trainer, one_update
+from training.toys import experience_of, make_trainer, measured_of, one_update
 
 CONSTANT = {"terms": [{"kind": "regex", "pattern": "^"}]}
 
@@ -150,8 +150,8 @@ def test_the_score_stands_at_the_last_token_and_the_penalty_of_the_kl_everywhere
     trainer = make_trainer(small_config(ppo={"kl_coef": 0.5}))
     list(trainer.steps())
     rollout = trainer._roll_out()
-    measured = trainer._measure(rollout)
-    scores = trainer._score(rollout, measured)
+    measured = measured_of(trainer, rollout)
+    scores = trainer._score(rollout, measured.readings)
     experience = trainer._estimate(rollout, scores, measured)
     kl = 0.5 * (measured.logprobs - measured.ref_logprobs)
     last = rollout.sequences.response_lengths - 1
@@ -226,14 +226,14 @@ def step(small_config):
     """A step's parts and the check of them, to be broken."""
     trainer = make_trainer(small_config())
     rollout = trainer._roll_out()
-    measured = trainer._measure(rollout)
-    scores = trainer._score(rollout, measured)
+    measured = measured_of(trainer, rollout)
+    scores = trainer._score(rollout, measured.readings)
     experience = trainer._estimate(rollout, scores, measured)
     update = trainer._updater.update(experience, 1e-3, 1e-3)
 
     def check(experience=experience, **broken):
         stats = dataclasses.replace(update, **broken)
-        notes = check_step(trainer.config, scores, experience, stats, torch.float32)
+        notes = check_step(trainer.config, rollout, scores, experience, stats, torch.float32)
         return {note.code: note.level for note in notes}
 
     check.experience = experience

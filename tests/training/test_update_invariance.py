@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.toys import experience_of, make_trainer, one_update, trained_weights
+from training.toys import experience_of, make_trainer, measured_of, one_update, trained_weights
 
 ARCHITECTURES = ["llama", "gpt2", "gpt_neox", "gemma2", "phi", "opt"]
 
@@ -23,7 +23,7 @@ def gradients_of_the_first_step(config):
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
     experience = experience_of(trainer)
     updater = trainer._updater
-    updater._accumulate(experience, experience.measured.first_epoch.steps[0], single=False)
+    updater._accumulate(experience, experience.measured.first_epoch.steps[0], kept=None, single=False)
     return [p.grad.clone() for p in updater._parameters if p.grad is not None]
 
 
@@ -91,9 +91,9 @@ def test_the_ratio_of_the_first_minibatch_deviates_by_nothing_at_all(small_confi
 def test_a_single_update_a_batch_takes_the_new_policy_as_the_old_one(small_config):
     trainer = make_trainer(small_config(ppo={"epochs": 1, "minibatches": 1}))
     rollout = trainer._roll_out()
-    measured = trainer._measure(rollout)
+    measured = measured_of(trainer, rollout)
     measured.logprobs.sub_(1.0)  # old log-probabilities that would give a ratio of e
-    experience = trainer._estimate(rollout, trainer._score(rollout, measured), measured)
+    experience = trainer._estimate(rollout, trainer._score(rollout, measured.readings), measured)
     stats = trainer._updater.update(experience, 1e-3, 1e-3)
     assert stats.metrics["policy/ratio_first"] == pytest.approx(1, abs=1e-6)
     assert stats.first_ratio_deviation == 0.0

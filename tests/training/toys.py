@@ -9,7 +9,8 @@ from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.policy.loading import load_base
 from ppo_tui.policy.roles import Roles
 from ppo_tui.rewards.weighted_sum import WeightedSum
-from ppo_tui.training.batches import Experience, UpdateStats
+from ppo_tui.training.batches import Experience, Measured, Rollout, UpdateStats
+from ppo_tui.training.minibatches import shuffled_minibatches
 from ppo_tui.training.trainer import Trainer
 
 VOWELS = {"kind": "regex", "pattern": "[aeiou]", "count": True}
@@ -62,13 +63,22 @@ def make_trainer(config: RunConfig) -> Trainer:
 def experience_of(trainer: Trainer) -> Experience:
     """A step's work up to the update."""
     rollout = trainer._roll_out()
-    measured = trainer._measure(rollout)
-    return trainer._estimate(rollout, trainer._score(rollout, measured), measured)
+    measured = measured_of(trainer, rollout)
+    return trainer._estimate(rollout, trainer._score(rollout, measured.readings), measured)
+
+
+def measured_of(trainer: Trainer, rollout: Rollout) -> Measured:
+    """The rollout as the model sees it, in freshly shuffled minibatches."""
+    lengths = rollout.sequences.lengths
+    steps = shuffled_minibatches(lengths, trainer.config.ppo.minibatches, trainer.shuffle_rng)
+    return trainer._measure(rollout, steps)
 
 
 def one_update(trainer: Trainer, lr: float = 1e-3) -> UpdateStats:
     """A step's work, and what its update says of itself."""
-    return trainer._updater.update(experience_of(trainer), lr, lr)
+    stats = trainer._updater.update(experience_of(trainer), lr, lr)
+    assert stats is not None
+    return stats
 
 
 def trained_weights(trainer: Trainer) -> list[Any]:

@@ -86,24 +86,27 @@ def foretell(config: RunConfig) -> None:
             say(line)
 
 
-def _situation(made: MemoryPlan) -> str:
-    return f"{made.micro_batch} sequences at a time and prompts of {made.prompt_tokens} tokens"
-
-
 def plan_lines(made: MemoryPlan) -> list[str]:
     """The plan in words, one part a line with its share as a bar."""
+    from ppo_tui.plan.words import rollout_in_words, update_in_words
     from ppo_tui.text.figures import size
 
     peak = sorted(made.peak_parts, key=lambda part: part.bytes, reverse=True)
     total = size(made.total)
-    against = f"{total} of {size(made.budget)}" if made.budget else total
+    allowed = " allowed" if made.stated else ""
+    against = f"{total} of {size(made.budget)}{allowed}" if made.budget else total
     verdict = f": {made.verdict}" if made.verdict else ""
     lines = [f"memory plan for {made.device}: {against}{verdict}", ""]
     widest = max((len(part.name) for part in peak), default=0)
     for part in peak:
         bar = "█" * max(1, round(_BAR * part.bytes / made.total))
         lines.append(f"  {part.name:<{widest}}  {size(part.bytes):>10}  {bar}")
-    lines += ["", f"  Its peak is in the {made.peak_phase}, with {_situation(made)}."]
+    lines += [
+        "",
+        f"  Chosen for the update:   {update_in_words(made)}.",
+        f"  Chosen for the rollout:  {rollout_in_words(made)}.",
+        f"  Its peak is in the {made.peak_phase}, with prompts of {made.prompt_tokens:,} tokens.",
+    ]
     if made.estimated:
         lines.append("  An estimate: this architecture is not known in detail.")
     if made.verdict in ("tight", "too large"):

@@ -287,6 +287,29 @@ class CheckpointConfig(Group):
     """How many checkpoints are kept, the newest."""
 
 
+class EngineConfig(Group):
+    """How the run is carried out on the device; changes what is learnt by rounding alone."""
+
+    memory_gib: FiniteFloat | None = Field(None, gt=0)
+    """Memory that the run may take, in GiB; all of the device's if left out."""
+    micro_batch_tokens: int | None = Field(None, ge=1)
+    """Tokens in a forward pass of scoring and update; what fits the memory if left out."""
+    rollout: Literal["auto", "slots", "plain"] = "auto"
+    """slots decodes in a cache of fixed size and refills rows that have ended; plain does not."""
+    rollout_weights: Literal["auto", "merged", "adapters"] = "auto"
+    """merged decodes on a copy of the weights with the adapter added in, adapters on what is held;
+    auto takes merged where the copy fits."""
+    rollout_slots: int | None = Field(None, ge=1)
+    """Responses that are decoded at a time; what fits the memory if left out."""
+    cuda_graphs: Literal["auto", "never"] = "auto"
+    """Replay each decoding step as one CUDA graph, which saves launching its kernels one by one."""
+    packing: Literal["auto", "never"] = "auto"
+    """Score and train on sequences laid end to end, without padding, where the model allows it."""
+    checkpointing: Literal["auto", "always", "never"] = "auto"
+    """Compute a block's activations again in the backward pass instead of keeping them; auto does
+    where they do not fit."""
+
+
 class RunConfig(Group):
     """A whole run."""
 
@@ -304,6 +327,7 @@ class RunConfig(Group):
     rollout: RolloutConfig = RolloutConfig()
     ppo: PPOConfig = PPOConfig()
     optim: OptimConfig = OptimConfig()
+    engine: EngineConfig = EngineConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     steps: int = Field(100, ge=1)

@@ -83,7 +83,10 @@ class Block:
         norm_kind: ``rms`` (a weight, computed in float32) or ``layer`` (weight and bias).
         head_norms: Whether queries and keys are normalised a head.
         mlp_kept: Tensors of the MLP's inner width that autograd keeps beside the adapters' inputs.
-        attention_kept: The same of the width of all heads: query, key, value and output.
+        attention_kept: The same of the width of all heads, of a padded batch: query, key, value and
+            output.
+        fused_value: Whether values are a view of one projection for queries, keys and values, and
+            queries and keys are none, as they are rotated.
         eager_attention: Whether the scores ``[heads, T, T]`` are held (a soft cap rules out the
             fused kernels).
     """
@@ -94,6 +97,7 @@ class Block:
     head_norms: bool = False
     mlp_kept: int = 1
     attention_kept: int = 4
+    fused_value: bool = False
     eager_attention: bool = False
 
 
@@ -121,17 +125,17 @@ class Widths:
 def block_of(model_type: str, widths: Widths, config: Mapping[str, Any], gated: bool) -> Block:
     """The block of `model_type`; one that is not known is taken as Llama's or GPT-NeoX's."""
     if model_type == "gpt2":
-        return _fused_qkv_block(widths, ("c_attn", "c_proj", "c_fc", "c_proj"), config, 4)
+        return _fused_qkv_block(widths, ("c_attn", "c_proj", "c_fc", "c_proj"), config)
     if model_type == "gpt_neox":
         names = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
-        return _fused_qkv_block(widths, names, config, 6)
+        return _fused_qkv_block(widths, names, config, rotated=True)
     if model_type == "phi":
         return _phi_block(widths, config)
     if model_type == "phi3":
         return _phi3_block(widths)
     if gated:
         return _llama_block(model_type, widths, config)
-    return _fused_qkv_block(widths, ("qkv", "dense", "fc1", "fc2"), config, 6)
+    return _fused_qkv_block(widths, ("qkv", "dense", "fc1", "fc2"), config, rotated=True)
 
 
 def is_gated(model_type: str, config: Mapping[str, Any]) -> bool:
@@ -171,7 +175,11 @@ def _llama_block(model_type: str, widths: Widths, config: Mapping[str, Any]) -> 
 
 
 def _fused_qkv_block(
-    widths: Widths, names: tuple[str, str, str, str], config: Mapping[str, Any], attention_kept: int
+    widths: Widths,
+    names: tuple[str, str, str, str],
+    config: Mapping[str, Any],
+    *,
+    rotated: bool = False,
 ) -> Block:
     hidden, inner = widths.hidden, widths.intermediate
     fused = widths.query + 2 * widths.key_value
@@ -186,7 +194,8 @@ def _fused_qkv_block(
         norms=2,
         norm_kind="layer",
         mlp_kept=_mlp_kept(config),
-        attention_kept=attention_kept,
+        attention_kept=6 if rotated else 4,
+        fused_value=rotated,
     )
 
 
@@ -221,6 +230,7 @@ def _phi3_block(widths: Widths) -> Block:
         norms=2,
         norm_kind="rms",
         mlp_kept=3,
+        fused_value=True,
     )
 
 

@@ -228,17 +228,14 @@ def _memory(course: Course, ailing: bool) -> Symptom | None:
     over = peak > planned * 1.25 and peak > planned + 1
     if not (near or over):
         return None
-    config, change = course.config, None
-    if config is not None:
-        rows = config.ppo.micro_batch_size or config.rollout.batch_size // config.ppo.minibatches
-        if rows > 1:
-            change = Change("ppo.micro_batch_size", rows // 2, live=False)
+    # The plan then chooses smaller micro-batches, and the like.
+    change = Change("engine.memory_gib", round(0.8 * peak, 1), live=False) if peak > 0.1 else None
     return Symptom(
         "Memory near its limit" if near else "More memory than planned",
         f"{peak:.1f} of {budget:.1f} GiB were in use at the highest."
         if near
         else f"{peak:.1f} GiB were in use at the highest, and {planned:.1f} GiB were planned.",
-        "A smaller ppo.micro_batch_size takes less and changes no result.",
+        "A smaller engine.memory_gib makes a run hold less at a time, and changes no result.",
         change,
         "error" if peak > 0.98 * budget else "warning",
     )

@@ -20,10 +20,10 @@ FREE = "·"
 EDGE = "┃"
 """Where the card ends, in the bar of a run that does not fit."""
 _ALWAYS = {"weights": "█", "adapters": "▓", "optimiser": "▒", "device": "░"}
-_OTHERS = "▞▤╳▚"
+_OTHERS = "▞▤╳▚▥◇"
 _COLOURS = ("$primary", "$accent", "$secondary", "$warning", "$success", "$error", "$primary")
-_HARMLESS = "ppo.micro_batch_size"
-"""The one change after which the run has the same result."""
+_HARMLESS = ("ppo.micro_batch_size", "engine.")
+"""How the changes begin after which the run has the same result."""
 
 _VERDICTS = {
     "fits": ("✓ fits", "$success"),
@@ -84,9 +84,19 @@ class PlanBar(Static):
 
 
 def plan_content(plan: MemoryPlan, width: int) -> Content:
-    """The plan in lines of at most `width` columns: verdict, bar, legend, and what would help."""
+    """The plan in lines of at most `width` columns.
+
+    Verdict, bar, legend, how the run is carried out, and what would help.
+    """
+    from ppo_tui.plan.words import in_short
+
     parts = ordered(plan)
     lines = [_verdict(plan, width), _bar(plan, parts, width), *_legend(plan, parts, width)]
+    chosen = Content(f"Chosen: {in_short(plan)}")
+    if lines[0].cell_length + 2 + chosen.cell_length <= width:
+        lines[0] = Content.assemble(lines[0], "  ", chosen)
+    else:
+        lines.append(chosen)
     suggestion = what_helps(plan)
     if suggestion is not None:
         lines.append(_advice(suggestion))
@@ -110,7 +120,7 @@ def what_helps(plan: MemoryPlan) -> Suggestion | None:
     if plan.verdict not in ("tight", "too large") or not plan.suggestions:
         return None
     fitting = [one for one in plan.suggestions if one.verdict == "fits"]
-    harmless = [one for one in fitting if one.setting == _HARMLESS]
+    harmless = [one for one in fitting if one.setting.startswith(_HARMLESS)]
     return (harmless or fitting or list(plan.suggestions))[0]
 
 
@@ -119,6 +129,7 @@ def _verdict(plan: MemoryPlan, width: int) -> Content:
 
     device = {"cpu": "this computer's memory", "cuda": "the GPU", "mps": "the Apple GPU"}
     where = device[plan.device]
+    allowed = " allowed" if plan.stated else ""
     if plan.budget is None:
         words = Content.assemble(
             ("? unknown", "bold"), f": it takes {size(plan.total)}; the size of {where} is not told"
@@ -126,7 +137,8 @@ def _verdict(plan: MemoryPlan, width: int) -> Content:
     else:
         name, colour = _VERDICTS[plan.verdict or "fits"]
         words = Content.assemble(
-            (name, f"bold {colour}"), f": {size(plan.total)} of {size(plan.budget)}, {where}"
+            (name, f"bold {colour}"),
+            f": {size(plan.total)} of {size(plan.budget)}{allowed}, {where}",
         )
     ending = "; an estimate" if plan.estimated else ""
     whole = Content.assemble("Memory ", words, f" (peak: {plan.peak_phase}{ending})")

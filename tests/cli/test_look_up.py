@@ -75,6 +75,32 @@ def test_the_plan_shows_its_parts_and_its_sum(here):
     assert plan["total_bytes"] == sum(p["bytes"] for p in plan["parts"] if p["at_peak"])
 
 
+def test_the_plan_says_what_it_chose_in_words_and_as_data(here):
+    said = here("plan", "demo", "--budget", "8GB")
+    assert "Chosen for the update:   32 sequences at a time, no recomputation." in said.out
+    assert (
+        "Chosen for the rollout:  decoding 256 responses at once on a merged 16-bit copy of the "
+        "weights, in memory that is kept for the next step." in said.out
+    )
+    assert here("plan", "demo", "--budget", "8GB", "--json").json["choices"] == {
+        "micro_batch_tokens": None,
+        "rollout_weights": "merged",
+        "keep_rollout": True,
+        "rollout_slots": 256,
+        "checkpointing": False,
+    }
+    small = here("plan", "demo", "--budget", "50MB").out
+    assert "activations computed again in the backward pass" in small
+    assert "on the weights as they are held, the adapter beside them" in small
+
+
+def test_memory_that_the_configuration_allows_is_the_budget(here):
+    allowed = ("--set", "engine.memory_gib=2")
+    assert "of 2.00 GiB allowed: fits" in here("plan", "demo", *allowed).out
+    assert here("plan", "demo", *allowed, "--json").json["budget_bytes"] == 2 * 2**30
+    assert "of 1.50 GiB: " in here("plan", "demo", *allowed, "--budget", "1.5GB").out
+
+
 def test_a_plan_that_does_not_fit_says_what_would_help(here):
     said = here("plan", "demo", "--budget", "50MB")
     assert ": too large" in said.out

@@ -63,6 +63,17 @@ def test_a_field_knows_its_kind_bounds_choices_and_documentation():
     assert fields["steps"].documentation == "PPO steps, each one batch of responses."
 
 
+def test_how_a_run_is_carried_out_is_a_group_of_its_own_and_left_to_the_plan(demo):
+    fields = form_fields()
+    assert fields["engine.checkpointing"].choices == ("auto", "always", "never")
+    assert fields["engine.rollout_weights"].choices == ("auto", "merged", "adapters")
+    assert fields["engine.memory_gib"].optional
+    assert fields["engine.memory_gib"].bounds == "a number, above 0"
+    assert check(demo, "engine.memory_gib", "11.5").value == 11.5
+    assert check(demo, "engine.checkpointing", "never").value == "never"
+    assert check(demo, "engine.rollout_slots", "").value is None
+
+
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ppo_tui.config.presets import load_preset, preset_names
 from ppo_tui.config.resolve import resolve
+from ppo_tui.config.schema import EngineConfig
 from ppo_tui.plan import architecture_from_config, plan_memory
 
 MIB = 2**20
@@ -59,6 +60,20 @@ def test_a_chat_preset_fits_its_card(name):
     plan = plan_memory(architecture, config, CARDS[name] * MIB, "cuda")
     assert plan.verdict == "fits"
     assert plan.total > 0.6 * CARDS[name] * MIB, "a card that size could hold a larger model"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_only_the_memory_asks_for_is_left_to_the_plan(name):
+    config = resolve(name).config
+    assert config.ppo.micro_batch_size is None
+    assert config.engine == EngineConfig()
+
+
+@pytest.mark.parametrize(("name", "sequences"), [("chat-8gb", 6), ("chat-12gb", 4)])
+def test_the_plan_chooses_what_a_preset_says_it_does(name, sequences):
+    config = resolve(name).config
+    architecture = architecture_from_config(KNOWN_MODELS[config.model.name]["config"])
+    assert plan_memory(architecture, config, CARDS[name] * MIB, "cuda").micro_batch == sequences
 
 
 def test_the_sentiment_preset_fits_an_8_gb_card_unquantised():

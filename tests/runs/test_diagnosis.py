@@ -299,15 +299,14 @@ def test_without_a_kl_coefficient_a_usual_one_is_offered():
 # ---- memory
 
 
-def test_memory_near_the_budget_is_told_with_half_the_micro_batch():
-    config = RunConfig.model_validate({"ppo": {"micro_batch_size": 8}})
-    doctor = Diagnostician(config, budget_gib=12.0)
+def test_memory_near_the_budget_is_told_with_less_of_it():
+    doctor = Diagnostician(RunConfig(), budget_gib=12.0)
 
     assert after(doctor, 5, memory__peak_gib=10.9) == ()
     (finding,) = after(doctor, 1, first=6, memory__peak_gib=11.5)
     assert finding.title == "Memory near its limit"
     assert finding.cause == "11.5 of 12.0 GiB were in use at the highest."
-    assert finding.change == Change("ppo.micro_batch_size", 4, live=False)
+    assert finding.change == Change("engine.memory_gib", 9.2, live=False)
     assert finding.level == "warning"
     assert after(doctor, 1, first=7, memory__peak_gib=11.9)[0].level == "error"
 

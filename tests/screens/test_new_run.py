@@ -112,7 +112,7 @@ async def test_the_models_at_80_columns(app):
 
 
 async def test_a_run_that_does_not_fit_at_80_columns(app, monkeypatch):
-    give_memory(monkeypatch, 235 * 2**20)
+    give_memory(monkeypatch, 7 * 2**20)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot)
         await pilot.press("3")
@@ -235,16 +235,20 @@ async def test_the_plan_waits_while_settings_are_in_conflict(app):
 
 
 async def test_f_makes_the_change_that_helps(app, monkeypatch):
-    give_memory(monkeypatch, 235 * 2**20)
+    give_memory(monkeypatch, 150 * 2**20)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(app, pilot)
+        assert memory(screen).startswith("Memory ✓ fits")
+        screen._change("engine.checkpointing", "never")
+        screen._change("engine.micro_batch_tokens", 3072)
+        await pilot.pause()
         assert memory(screen).startswith("Memory ✗ does not fit")
-        assert "f sets ppo.micro_batch_size to 16" in memory(screen)
+        assert "f sets engine.micro_batch_tokens to 1536" in memory(screen)
         await pilot.press("f")
         await pilot.pause()
-        assert draft(screen).changes == {"ppo.micro_batch_size": 16}
+        assert draft(screen).changes["engine.micro_batch_tokens"] == 1536
         assert memory(screen).startswith("Memory ✓ fits")
-        assert told(app) == ["ppo.micro_batch_size is 16 now."]
+        assert told(app) == ["engine.micro_batch_tokens is 1536 now."]
         await pilot.press("f")
         await pilot.pause()
         assert told(app)[-1] == "It fits as it is."
@@ -394,7 +398,7 @@ async def test_a_reward_in_python_is_named_before_it_is_executed(app, tmp_path):
 
 
 async def test_code_of_a_model_and_too_little_memory_are_asked_about(app, monkeypatch):
-    give_memory(monkeypatch, GIB // 8)
+    give_memory(monkeypatch, 7 * 2**20)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(app, pilot)
         screen._change("model.trust_remote_code", True)

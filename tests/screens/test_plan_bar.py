@@ -68,12 +68,29 @@ def test_a_run_that_is_too_large_shows_where_the_card_ends(plan):
 
 
 def test_a_tight_run_proposes_what_leaves_the_result_as_it_is(plan):
-    made = plan(int(1.05 * plan(8 * GIB).total))
+    pinned = ("engine.micro_batch_tokens=3072", "engine.checkpointing=never")
+    held = ("engine.rollout=plain", "rollout.response_tokens=32")
+    made = plan(int(1.05 * plan(None, *pinned, *held).total), *pinned, *held)
     assert made.verdict == "tight"
     best = what_helps(made)
     assert best is not None
-    assert best.setting == "ppo.micro_batch_size"
-    assert lines(made)[-1].startswith("f sets ppo.micro_batch_size to 16: saves ")
+    assert best.setting.startswith("engine.")
+    assert lines(made)[-1].startswith(f"f sets {best.setting} to {best.value}: saves ")
+
+
+def test_the_bar_says_what_was_chosen(plan):
+    assert "Chosen: 32 sequences at a time, decoding 256 responses on a merged copy, kept" in lines(
+        plan(8 * GIB)
+    )
+    small = [line for line in lines(plan(1 * GIB)) if line.startswith("Chosen: ")]
+    assert small[0].startswith("Chosen: 96 tokens with recomputation, decoding ")
+    assert small[0].endswith(" without a copy")
+
+
+def test_a_budget_that_was_stated_is_named_as_such(plan):
+    shown = lines(plan(8 * GIB, "engine.memory_gib=4"))
+    assert "GiB of 4.00 GiB allowed, the GPU" in shown[0]
+    assert "allowed" not in lines(plan(2 * GIB, "engine.memory_gib=4"))[0]
 
 
 def test_where_nothing_makes_it_fit_the_largest_saving_is_proposed(plan):

@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-human \
-	bench-ui goldens docs picture clean
+.PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-gpu \
+	bench-paths bench-growth bench-human bench-ui goldens docs picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -54,6 +54,15 @@ bench-optimum: $(VENV)/.installed-dev ## Share of the optimum over seeds; writes
 
 bench-speed: $(VENV)/.installed-dev ## One PPO step against TRL's on the CPU; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_speed $(ARGS)
+
+bench-gpu: $(VENV)/.installed-dev ## PPO on a GPU against TRL, plain generate and the limits; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_gpu $(ARGS)
+
+bench-paths: $(VENV)/.installed-dev ## Fast and plain ways of computing learn alike; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_paths $(ARGS)
+
+bench-growth: $(VENV)/.installed-dev ## How a step's cost grows on the CPU; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.bench_growth $(ARGS)
 
 bench-human: $(VENV)/.installed-dev ## A simulated person's taste, learnt and followed; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_human $(ARGS)

@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,7 +50,7 @@ def run_config(spec: SpeedSpec) -> RunConfig:
         raise ValueError("ppo-tui trains adapters only: give the spec a lora")
     return RunConfig.model_validate(
         {
-            "model": {"name": spec.model, "dtype": "float32"},
+            "model": {"name": spec.model, "dtype": spec.dtype},
             "adapter": {
                 "rank": spec.lora.rank,
                 "alpha": spec.lora.alpha,
@@ -70,22 +71,27 @@ def run_config(spec: SpeedSpec) -> RunConfig:
             "optim": {"lr": spec.lr},
             "steps": spec.warmup + spec.steps,
             "seed": spec.seed,
-            "device": "cpu",
+            "device": spec.device,
         }
+    )
+
+
+def prompt_dataset(spec: SpeedSpec, tokenizer: Any) -> PromptDataset:
+    """The spec's prompts as a run has them."""
+    prompts = tuple(
+        TokenizedPrompt(number, tokenizer.decode(ids), tuple(ids))
+        for number, ids in enumerate(spec.prompts, start=1)
+    )
+    return PromptDataset(
+        train=prompts, eval=prompts, held_out=False, limit=None, dropped=0, truncated=0
     )
 
 
 def make_trainer(spec: SpeedSpec) -> Trainer:
     """Our trainer for this spec."""
     config = run_config(spec)
-    base = load_base(config.model, torch.device("cpu"))
-    prompts = tuple(
-        TokenizedPrompt(number, base.tokenizer.decode(ids), tuple(ids))
-        for number, ids in enumerate(spec.prompts, start=1)
-    )
-    data = PromptDataset(
-        train=prompts, eval=prompts, held_out=False, limit=None, dropped=0, truncated=0
-    )
+    base = load_base(config.model, torch.device(spec.device))
+    data = prompt_dataset(spec, base.tokenizer)
     roles = Roles(base, config.adapter, config.ppo.value, config.rollout.temperature, config.seed)
     return Trainer(config, roles, data, WeightedSum(config.reward.terms))
 
@@ -94,7 +100,8 @@ def describe(spec: SpeedSpec) -> dict[str, str]:
     """In words for the report: how our engine was set up."""
     assert spec.lora is not None
     return {
-        "policy": f"the case's model in float32, LoRA rank {spec.lora.rank} on {spec.lora.targets}",
+        "policy": f"the case's model in {spec.dtype}, LoRA rank {spec.lora.rank} on "
+        f"{spec.lora.targets}",
         "reference": "the policy with its adapter off",
         "value": "zero-initialised scalar head on the policy's trunk, one forward pass for both",
         "reward": "sentiment (VADER) of the decoded response, paid for within the step",

@@ -15,7 +15,7 @@ import random
 import string
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -70,23 +70,39 @@ def save_random_model(
             eos_token_id=eos,
         )
     )
+    set_lengths(model, pad, eos, eos_probability)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def set_lengths(model: Any, pad: int, eos: int, eos_probability: float) -> None:
+    """Change the weights of a Llama or Qwen2 so that pad is never sampled, and eos as asked.
+
+    Args:
+        model: With random weights; its embeddings may be its output head.
+        pad: Id of the pad token.
+        eos: Id of the end token.
+        eos_probability: Chance of eos at each token; 0 means never.
+    """
+    import torch
+
     with torch.no_grad():
         trunk, head = model.model, model.lm_head.weight
         trunk.embed_tokens.weight[:, 0] = 1.0
         for layer in trunk.layers:
             layer.self_attn.o_proj.weight[0] = 0.0
             layer.mlp.down_proj.weight[0] = 0.0
-        head[:, 0] = 0.0
+        # Where the embeddings are the head, the channel adds the same to all other logits.
+        if head is not trunk.embed_tokens.weight:
+            head[:, 0] = 0.0
         head[[pad, eos]] = 0.0
         head[[pad, eos], 0] = NEVER
         if eos_probability > 0:
-            probe = torch.randint(256, shape.vocab, (16, 32))
+            probe = torch.randint(256, head.shape[0], (16, 32), device=head.device)
             constant = trunk(probe).last_hidden_state[..., 0].mean()
             others = torch.logsumexp(model(probe).logits, -1).mean()
             odds = math.log(eos_probability / (1 - eos_probability))
             head[eos, 0] = (others + odds) / constant
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def byte_level_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

@@ -1,5 +1,7 @@
 """What the two sides of `make bench-speed` are asked and what they answer: standard library only.
 
+`make bench-gpu` asks TRL's side the same way, for a GPU.
+
 `bench_speed.py` writes one `SpeedSpec` as JSON; `trl_side.py` and `ours_side.py` each read it in a
 process and a venv of their own, run PPO steps, and print one `SpeedResult` as a single JSON line on
 stdout (talk goes to stderr). Memory is the resident set of the whole process, because on a CPU that
@@ -41,7 +43,7 @@ class SpeedSpec:
     """One benchmark case, the same for both engines; the defaults are those of the demo preset.
 
     Attributes:
-        model: Folder of a causal language model with its tokenizer; loaded in float32.
+        model: Folder of a causal language model with its tokenizer.
         prompts: Token ids of each prompt.
         batch_size: Episodes a PPO step.
         response_tokens: Most tokens a response may have.
@@ -56,6 +58,8 @@ class SpeedSpec:
         value: TRL only. `shared` is a scalar head on the policy's own trunk, `separate` a second
             model (see trl_side.py).
         threads: Threads of torch.
+        device: `cpu`, or `cuda` for `make bench-gpu`.
+        dtype: Of the model's weights; where it is not float32, of the computation too.
     """
 
     model: str
@@ -75,6 +79,8 @@ class SpeedSpec:
     lora: LoraSpec | None = field(default_factory=LoraSpec)
     threads: int = 2
     value: Literal["shared", "separate"] = "shared"
+    device: Literal["cpu", "cuda"] = "cpu"
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         if self.batch_size % self.minibatches:
@@ -146,6 +152,9 @@ class SpeedResult:
         peak_over_import_mib: Most that was resident after the imports, sampled, less
             `rss_after_import_mib`.
         given: In words, what this engine was given and how it was set up.
+        device_allocated_gib: Most that torch's allocator had handed out on the device; None on a
+            CPU.
+        device_reserved_gib: Most that it had taken from the device.
     """
 
     engine: str
@@ -162,6 +171,8 @@ class SpeedResult:
     trainable_parameters: int
     versions: dict[str, str]
     given: dict[str, str]
+    device_allocated_gib: float | None = None
+    device_reserved_gib: float | None = None
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -3,10 +3,13 @@
     python -m benchmarks.trl_side SPEC.json    (`-` for stdin; SPEC: speed_contract.SpeedSpec)
 
 It prints one speed_contract.SpeedResult as JSON. TRL's code runs as released: nothing is patched.
+It runs on the CPU, unless CUDA_VISIBLE_DEVICES names a GPU and the spec asks for it, as
+`make bench-gpu` does.
+
 What TRL is given, so that it pays for nothing that our engine does not do:
 
-- **Policy**: the spec's model in float32 with the same LoRA. With `peft_config` TRL needs no second
-  copy as the reference: it is the policy with its adapter off.
+- **Policy**: the spec's model in its dtype with the same LoRA. With `peft_config` TRL needs no
+  second copy as the reference: it is the policy with its adapter off.
 - **Reward model**: TRL wants a module with a backbone and a `score` head. It gets one that reads
   the share of even token ids: no matrix product, no parameters.
 - **Value model**: TRL cannot take values from the policy's own forward pass; it runs a second
@@ -20,8 +23,9 @@ What TRL is given, so that it pays for nothing that our engine does not do:
   public `gradient_accumulation_steps` is set to one minibatch after construction, so that both
   engines make epochs x minibatches steps. The steps reported are counted at the optimiser.
 - **Rollout**: the whole batch in one `generate` call, pure sampling.
-- **Off**: gradient checkpointing, mixed precision, evaluation, saving, sample generations, progress
-  bars, trackers.
+- **Precision**: a float32 model runs without mixed precision, a bfloat16 one with bf16 autocast,
+  which is TRL's default.
+- **Off**: gradient checkpointing, evaluation, saving, sample generations, progress bars, trackers.
 
 Each sample goes forward and backward `epochs` times, as in our engine. What TRL does not do stays
 undone: it clips no gradients.
@@ -31,11 +35,12 @@ from __future__ import annotations
 
 import os
 
-# Before the imports that read them: no network, no advice about experimental code, no GPU.
+# Before the imports that read them: no network, no advice about experimental code, no GPU unless
+# one was named.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import contextlib
 import itertools
@@ -62,6 +67,8 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
+from benchmarks.gpu_contract import GIB
+from benchmarks.gpu_device import peak_memory
 from benchmarks.speed_contract import (
     CollectorClock,
     ResidentPeak,
@@ -125,7 +132,7 @@ class HeadOnPolicyTrunk(nn.Module):
         super().__init__()
         # peft puts LoRA inside this module in place, so the trunk is the adapted one, like ours.
         self.trunk = policy.base_model
-        self.score = nn.Linear(policy.config.hidden_size, 1, bias=False)
+        self.score = nn.Linear(policy.config.hidden_size, 1, bias=False, dtype=policy.dtype)
         nn.init.zeros_(self.score.weight)
 
 
@@ -176,17 +183,18 @@ class StepClock(TrainerCallback):
 def make_trainer(spec: SpeedSpec, counts: Counts, clock: StepClock, output_dir: str) -> PPOTrainer:
     """TRL's trainer for this spec, with everything off that is no part of a PPO step."""
     tokenizer = AutoTokenizer.from_pretrained(spec.model, padding_side="left")
-    policy = AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32)
+    dtype = getattr(torch, spec.dtype)
+    policy = AutoModelForCausalLM.from_pretrained(spec.model, dtype=dtype)
     if spec.value == "shared":
         value: nn.Module = HeadOnPolicyTrunk(policy)
     else:
         value = AutoModelForSequenceClassification.from_pretrained(
-            spec.model, num_labels=1, dtype=torch.float32
+            spec.model, num_labels=1, dtype=dtype
         )
     config = PPOConfig(
         output_dir=output_dir,
-        use_cpu=True,
-        bf16=False,
+        use_cpu=spec.device == "cpu",
+        bf16=spec.dtype == "bfloat16",
         gradient_checkpointing=False,
         eval_strategy="no",
         save_strategy="no",
@@ -252,7 +260,7 @@ def describe(spec: SpeedSpec) -> dict[str, str]:
     lora = spec.lora
     adapter = f"LoRA rank {lora.rank} on {lora.targets}" if lora else "trained in full"
     return {
-        "policy": f"the case's model in float32, {adapter}",
+        "policy": f"the case's model in {spec.dtype}, {adapter}",
         "reference": "the policy with its adapter off" if lora else "TRL's own frozen copy",
         "value model": value,
         "reward model": "share of even token ids: no parameters, no matrix product",
@@ -262,8 +270,13 @@ def describe(spec: SpeedSpec) -> dict[str, str]:
         f"{spec.micro_batch_size}; the accelerator's gradient_accumulation_steps set to one "
         "minibatch, because as released num_mini_batches adds no optimiser step "
         "(huggingface/trl#5645)",
-        "switched off": "gradient checkpointing, mixed precision, evaluation, saving, sample "
-        "generations, progress bars",
+        "switched off": ", ".join(
+            [
+                "gradient checkpointing",
+                *(["mixed precision"] if spec.dtype == "float32" else []),
+                "evaluation, saving, sample generations, progress bars",
+            ]
+        ),
     }
 
 
@@ -280,6 +293,7 @@ def measure(spec: SpeedSpec) -> SpeedResult:
         trainer = make_trainer(spec, counts, StepClock(counts, collector), output_dir)
         trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
         trainer.train()
+    peak = peak_memory(torch.device(spec.device)).in_units(GIB)
     timed = slice(spec.warmup, spec.warmup + spec.steps)
     seconds, cpu = (
         [after - before for before, after in itertools.pairwise(ends)][timed]
@@ -305,6 +319,8 @@ def measure(spec: SpeedSpec) -> SpeedResult:
         trainable_parameters=trainable,
         versions=versions("trl", "torch", "transformers", "peft", "accelerate"),
         given=describe(spec),
+        device_allocated_gib=peak[0],
+        device_reserved_gib=peak[1],
     )
 
 

@@ -31,6 +31,7 @@ from transformers import (
 )
 
 from ppo_tui.config.schema import AdapterConfig, ModelConfig
+from ppo_tui.policy.decoder import Decoding
 from ppo_tui.policy.loading import BaseModel, load_base
 from ppo_tui.policy.roles import Roles
 from ppo_tui.policy.sequences import Sequences, pad_prompts
@@ -165,9 +166,11 @@ def edit_json(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
 
 
-def load(folder: Path, quantization: Any = "none", dtype: Any = "auto") -> BaseModel:
+def load(
+    folder: Path, quantization: Any = "none", dtype: Any = "auto", device: torch.device = CPU
+) -> BaseModel:
     """The model as it was saved, through the real loading code."""
-    return load_base(ModelConfig(name=str(folder), quantization=quantization, dtype=dtype), CPU)
+    return load_base(ModelConfig(name=str(folder), quantization=quantization, dtype=dtype), device)
 
 
 def load_roles(
@@ -179,10 +182,14 @@ def load_roles(
     temperature: float = 1.0,
     rank: int = 4,
     targets: Any = "all-linear",
+    packing: bool = True,
+    decoding: Decoding | None = None,
+    device: torch.device = CPU,
 ) -> Roles:
     """The model in its roles, through the real loading code."""
-    base = load(folder, quantization, dtype)
-    return Roles(base, AdapterConfig(rank=rank, targets=targets), critic, temperature)
+    base = load(folder, quantization, dtype, device)
+    adapter = AdapterConfig(rank=rank, targets=targets)
+    return Roles(base, adapter, critic, temperature, packing=packing, decoding=decoding)
 
 
 def perturb(roles: Roles, scale: float = 0.05, seed: int = 3) -> Roles:
@@ -190,7 +197,8 @@ def perturb(roles: Roles, scale: float = 0.05, seed: int = 3) -> Roles:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in (*roles.policy_parameters(), *roles.value_parameters()):
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(scale * noise.to(parameter.device))
     return roles
 
 
@@ -216,6 +224,22 @@ def uneven_batch(rows: int = 6) -> Sequences:
     return batch_of(
         [random_ids(1 + (5 * i) % 9, seed=i) for i in range(rows)],
         [random_ids(1 + (3 * i + 2) % 8, seed=100 + i) for i in range(rows)],
+    )
+
+
+def long_batch() -> Sequences:
+    """Sequences of 4 to 19 tokens: some within a sliding window of 6, some thrice as long."""
+    return batch_of(
+        [random_ids(length, seed=length) for length in (3, 9, 8, 1)],
+        [random_ids(length, seed=50 + length) for length in (1, 10, 5, 9)],
+    )
+
+
+def even_batch() -> Sequences:
+    """Three sequences of 4 and 5 tokens: nothing is padded."""
+    return batch_of(
+        [random_ids(4, seed=row) for row in range(3)],
+        [random_ids(5, seed=20 + row) for row in range(3)],
     )
 
 

@@ -141,14 +141,26 @@ def _attend(
 def causal(query: Tensor, key: Tensor, value: Tensor, scale: float, window: int) -> Tensor:
     """Each token sees itself and those before it, ``window`` of them at most: ``[B, H, T, D]``."""
     length = query.shape[2]
-    shared = query.shape[1] != key.shape[1]  # several query heads with one key head
+    shared = query.shape[1] // key.shape[1]  # query heads to a key head
+    if shared > 1 and not _shares_heads(query):
+        key, value = (states.repeat_interleave(shared, dim=1) for states in (key, value))
+        shared = 1
     if not window or window >= length:
         return functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scale, enable_gqa=shared
+            query, key, value, is_causal=True, scale=scale, enable_gqa=shared > 1
         )
     place = torch.arange(length, device=query.device)
     distance = place.unsqueeze(1) - place
     seen = (distance >= 0) & (distance < window)
     return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=seen, scale=scale, enable_gqa=shared
+        query, key, value, attn_mask=seen, scale=scale, enable_gqa=shared > 1
     )
+
+
+def _shares_heads(query: Tensor) -> bool:
+    """Whether the device's fused kernel takes fewer key heads than query heads.
+
+    CUDA's for float32 does not: without it all scores would be held.
+    """
+    sixteen = query.dtype in (torch.bfloat16, torch.float16)
+    return query.device.type == "cpu" or (query.device.type == "cuda" and sixteen)

@@ -36,8 +36,8 @@ class Decoding:
     Attributes:
         kind: ``slots`` of a cache of fixed size, or ``plain``, which any model can do; ``auto``
             takes slots where the model can.
-        merged: Decode on a copy of the weights with the adapter added in; None: where the weights
-            are not quantised.
+        merged: Decode on a copy of the weights with the adapter added in, where the model has
+            weights of which that can be made; None: if they are not quantised either.
         slots: Responses that are decoded at a time, at the most; None is all.
         keep: Hold copy, cache and graphs from one call to the next.
         graphs: Capture steps as CUDA graphs, where there is CUDA.
@@ -98,7 +98,8 @@ class Decoder:
     def merges(self) -> bool:
         """Whether the policy is decoded on a copy of the weights with the adapter added in."""
         merged = self.decoding.merged
-        return self._roles.base.quantization == "none" if merged is None else merged
+        wanted = self._roles.base.quantization == "none" if merged is None else merged
+        return wanted and self._roles.merged.possible
 
     @property
     def captures(self) -> bool:
@@ -162,6 +163,14 @@ class Decoder:
         """Let the copy of the weights, the cache and the graphs go."""
         self._forget_decoder()
         self._roles.merged.drop()
+
+    def let_go(self) -> bool:
+        """Hold nothing from one call to the next any more; returns whether that was done so far."""
+        kept = self.decoding.keep
+        if kept:
+            self.decoding = replace(self.decoding, keep=False)
+            self.release()
+        return kept
 
     # ---- the two ways
 

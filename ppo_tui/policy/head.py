@@ -281,8 +281,7 @@ def _run_chunk(
     del scaled
     p = log_p.exp_()
     if entropies is not None:
-        # 0·log 0 is 0 here: a token that cannot be adds nothing.
-        information = torch.special.entr(p)
+        information = _information(p)
         torch.sum(information, -1, out=entropies)
         if entropy_slopes is not None:
             information.addcmul_(p, entropies.unsqueeze(-1), value=-1)
@@ -292,6 +291,14 @@ def _run_chunk(
         p.scatter_(-1, targets, chosen.expm1_())
         # The sign is turned after the product, where there are fewer numbers.
         _project(p, slope, head, -1 / temperature, out=logprob_slopes)
+
+
+def _information(p: Tensor) -> Tensor:
+    """``-p·log p``, and 0 where p is 0: a token that cannot be adds nothing."""
+    if p.device.type == "mps":  # torch has no `entr` for it
+        return torch.where(p > 0, -p * p.log(), torch.zeros_like(p))
+    information: Tensor = torch.special.entr(p)
+    return information
 
 
 def _project(

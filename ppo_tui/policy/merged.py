@@ -33,6 +33,14 @@ class MergedWeights:
         self._copies: list[Tensor] = []
 
     @property
+    def possible(self) -> bool:
+        """Whether all that the adapter changes are products with one weight each.
+
+        Experts that share a tensor, on which peft adapts that tensor itself, are not.
+        """
+        return not any(hasattr(layer, "parameter_name") for layer in self._layers)
+
+    @property
     def made(self) -> bool:
         """Whether the copies are in memory."""
         return bool(self._copies)

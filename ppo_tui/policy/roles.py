@@ -316,13 +316,14 @@ class Roles:
         Args:
             reference: Generate as the base model.
             merge: Compute on a copy of the weights with the adapter added in, which saves two
-                matrix products a layer and token; the copy is then held in `merged` until it is
-                dropped. None: where the weights are not quantised, and dropped at once.
+                matrix products a layer and token, where that is possible; the copy is then held in
+                `merged` until it is dropped. None: where the weights are not quantised, and
+                dropped at once.
         """
         drop = merge is None
         if merge is None:
             merge = self.base.quantization == "none"
-        if reference or not merge:
+        if reference or not merge or not self.merged.possible:
             self._become("reference" if reference else "policy")
             yield self.trunk
             return

@@ -125,6 +125,7 @@ class SlotDecoder:
         self._uniforms[:-1] = uniforms.to(self._uniforms.dtype).to(self._device)
         self.responses.fill_(self._sampler.pad_id)
         self.logprobs.zero_()
+        self._alive.fill_(False)  # an earlier run may have ended in the middle
         # The longest prompts first: what does not fit shows at once, and what is left for the end
         # is quick. A stable order keeps the responses to one prompt together.
         waiting = deque(sorted(episodes, key=lambda e: -len(prompts[e])))

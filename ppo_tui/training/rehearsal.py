@@ -50,8 +50,9 @@ def rehearse(roles: Roles, room: Room, config: RunConfig, prompts: Sequence[Sequ
 
     try:
         while True:
-            # The first micro-batch is as large as any.
-            part = room.limit.split(torch.arange(rows), lengths)[0]
+            # Not the first: the longest sequence may be alone, and smaller than others together.
+            parts = room.limit.split(torch.arange(rows), lengths)
+            part = max(parts, key=lambda chosen: int(lengths[chosen].sum()))
             if attempt(roles.base.device, forth_and_back, part) is not None:
                 return
             room.halve(part, lengths, "update")

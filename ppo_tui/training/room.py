@@ -56,8 +56,8 @@ class Room:
     def halve(self, rows: Tensor, lengths: Tensor, phase: str) -> None:
         """Memory ran out over this micro-batch: let the next try hold half of it.
 
-        A single sequence cannot be halved; then activations are computed again in the backward
-        pass, if they are not already.
+        A single sequence cannot be halved; then what the rollout holds is let go, if it is kept,
+        and after that activations are computed again in the backward pass, if they are not already.
 
         Args:
             rows: ``[m]`` row indices.
@@ -77,6 +77,16 @@ class Room:
                     f"({int(lengths[rows].sum())} tokens) at a time; from now on it is "
                     f"{smaller.sequences} at the most. The step goes on, with the same result.",
                     f"Set engine.micro_batch_tokens={smaller.tokens} to start like this.",
+                )
+            )
+            return
+        if self._roles.decoder.let_go():
+            self._tell(
+                HealthNote(
+                    "health.memory",
+                    f"Memory ran out in {phase} with a single response; from now on the cache of "
+                    "the rollout, and its copy of the weights if there is one, are let go after "
+                    "it and made anew for the next, which takes longer.",
                 )
             )
             return
@@ -190,6 +200,7 @@ class Room:
             "micro_batch_sequences": self.limit.sequences,
             "checkpointing": self._roles.checkpoints,
             "rollout_slots": self._roles.decoder.decoding.slots,
+            "keep_rollout": self._roles.decoder.decoding.keep,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -200,3 +211,5 @@ class Room:
         if state["checkpointing"] and not self._roles.checkpoints:
             self._roles.checkpoint_activations()
         self._roles.decoder.limit_slots(state["rollout_slots"])
+        if not state["keep_rollout"]:
+            self._roles.decoder.let_go()

@@ -6,6 +6,7 @@ Joins the loop with the run directory. Everything a viewer can see is written he
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,7 @@ from ppo_tui.runs.records import (
     state_event,
 )
 from ppo_tui.runs.state import read_state, write_state
+from ppo_tui.training.batches import StepRecord
 from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint
 from ppo_tui.training.recorder import Recorder
 from ppo_tui.training.setup import build_trainer
@@ -167,6 +169,8 @@ class Session:
             if not last:
                 self._obey()
                 self._learn()
+            if last:
+                self._recorder.event(_memory_event(record, trainer.roles.base.device.type))
         # After the last checkpoint: a run that is killed in its evaluation has lost no step.
         if config.eval.at_end:
             self._evaluate()
@@ -397,6 +401,18 @@ class Session:
         except PpoTuiError as second:
             # A full disk, usually the very cause: the log may still take a line.
             log.error("The failure could not be written down: %s", second.message)
+
+
+def _memory_event(record: StepRecord, device: str) -> Event:
+    """What the memory plan foresaw, and what it came to."""
+    peak, planned = (record.metrics[f"memory/{name}_gib"] for name in ("peak", "planned"))
+    foreseen = "" if math.isnan(planned) else f" The memory plan foresaw {planned:.2f} GiB"
+    beside = "" if device == "cuda" else ", beside what Python and its libraries take"
+    return log_event(
+        f"At most {peak:.2f} GiB of memory were held.{foreseen}{beside if foreseen else ''}"
+        f"{'.' if foreseen else ''}",
+        step=record.step,
+    )
 
 
 def _as_ours(error: BaseException) -> PpoTuiError:

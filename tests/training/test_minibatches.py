@@ -1,5 +1,7 @@
 """Every row once, within the limit, and a limit that always becomes smaller."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -40,7 +42,7 @@ def test_a_split_keeps_all_rows_once_in_order_and_within_the_limit(sizes, limit)
         assert len(part) == 1 or limit.tokens is None or held(limit, lengths[part]) <= limit.tokens
         assert limit.sequences is None or len(part) <= limit.sequences
     # Not one of them could have taken the next row as well.
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in pairwise(parts):
         more = torch.cat([part, following[:1]])
         too_long = limit.tokens is not None and held(limit, lengths[more]) > limit.tokens
         assert too_long or len(more) > limit.sequences

@@ -23,7 +23,9 @@ def gradients_of_the_first_step(config):
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
     experience = experience_of(trainer)
     updater = trainer._updater
-    updater._accumulate(experience, experience.measured.first_epoch.steps[0], kept=None, single=False)
+    updater._accumulate(
+        experience, experience.measured.first_epoch.steps[0], kept=None, single=False
+    )
     return [p.grad.clone() for p in updater._parameters if p.grad is not None]
 
 

@@ -1,9 +1,16 @@
-"""A faster LoRA layer for float32 weights: the update is added into the weight, not the output.
+"""A faster LoRA layer for float32 weights, with a backward pass of its own.
 
-peft computes ``x Wᵀ + s·(x Aᵀ) Bᵀ``: three products and two passes over the output. Where the
-weight is float32 and neither quantised nor transposed, ``x (W + s·B A)ᵀ`` is the same number to
-rounding, in one large product and one small one, and keeps nothing but `x` for the backward pass.
-In 16 bits the sum ``W + s·B A`` would round small updates away, so there peft's own path stays.
+peft computes ``x Wᵀ + s·(x Aᵀ) Bᵀ`` as three products and two passes over the output, and autograd
+keeps what each of them read. Where the weight is float32 and neither quantised nor transposed, two
+other ways give the same number to rounding, and keep nothing but `x` (and ``x Aᵀ``) for the
+backward pass:
+
+* ``x (W + s·B A)ᵀ``: one large product; the sum of the weights costs ``in·out`` whatever the number
+  of tokens;
+* ``x Wᵀ`` with ``s·(x Aᵀ) Bᵀ`` added in place: two thin products, which cost ``in + out`` a token.
+
+The cheaper one is taken. In 16 bits the sum of the weights would round small updates away, so there
+peft's own path stays.
 """
 
 from __future__ import annotations
@@ -21,7 +28,12 @@ def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
     return torch.addmm(weight, b, a, alpha=scale)
 
 
-class _MergedLinear(torch.autograd.Function):
+def sums_weights(tokens: int, weight: Tensor) -> bool:
+    """Whether adding up the weights is the cheaper way for so many tokens."""
+    return tokens * sum(weight.shape) > weight.numel()
+
+
+class _LoraLinear(torch.autograd.Function):
     """``y = x (W + s·B A)ᵀ + bias`` with gradients for x, A and B; W and bias are frozen."""
 
     @staticmethod
@@ -34,23 +46,32 @@ class _MergedLinear(torch.autograd.Function):
         b: Tensor,
         scale: float,
     ) -> Tensor:
-        ctx.save_for_backward(x, weight, a, b)
         ctx.scale = scale
-        return functional.linear(x, merged_weight(weight, a, b, scale), bias)
+        flat = x.reshape(-1, x.shape[-1])
+        if sums_weights(flat.shape[0], weight):
+            ctx.save_for_backward(x, weight, a, b, None)
+            return functional.linear(x, merged_weight(weight, a, b, scale), bias)
+        inner = flat @ a.t()
+        ctx.save_for_backward(x, weight, a, b, inner)
+        y = functional.linear(flat, weight, bias).addmm_(inner, b.t(), alpha=scale)
+        return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        x, weight, a, b = ctx.saved_tensors
-        flat_x, flat_grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
-        inner = (flat_grad @ b).mul_(ctx.scale)  # [N, rank]
+        x, weight, a, b, inner = ctx.saved_tensors
+        flat_x, grad = x.reshape(-1, x.shape[-1]), grads[0].reshape(-1, weight.shape[0])
+        grad_inner = (grad @ b).mul_(ctx.scale)  # [N, rank]
         grad_x = None
         if ctx.needs_input_grad[0]:
-            # Made again rather than kept: a sum of weights is little work beside a product with N
-            # tokens, and much memory.
-            grad_x = (flat_grad @ merged_weight(weight, a, b, ctx.scale)).view_as(x)
-        grad_a = inner.t() @ flat_x
-        grad_b = (flat_grad.t() @ (flat_x @ a.t())).mul_(ctx.scale)
+            if inner is None:
+                # Made again rather than kept: the sum is little work, and much memory.
+                grad_x = grad @ merged_weight(weight, a, b, ctx.scale)
+            else:
+                grad_x = (grad @ weight).addmm_(grad_inner, a)
+            grad_x = grad_x.view_as(x)
+        grad_a = grad_inner.t() @ flat_x
+        inner = flat_x @ a.t() if inner is None else inner
+        grad_b = (grad.t() @ inner).mul_(ctx.scale)
         return grad_x, None, None, grad_a, grad_b, None
 
 
@@ -61,7 +82,7 @@ def _forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     (adapter,) = self.active_adapters
     if adapter not in self.lora_A:  # a layer that only another adapter changes
         return functional.linear(x, base.weight, base.bias)
-    result: Tensor = _MergedLinear.apply(  # type: ignore[no-untyped-call]
+    result: Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]
         x,
         base.weight,
         base.bias,

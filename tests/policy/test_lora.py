@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from ppo_tui.policy.lora import merged_weight, speed_up
+from ppo_tui.policy.lora import _LoraLinear, merged_weight, speed_up, sums_weights
 
 
 class Net(nn.Module):
@@ -47,9 +47,12 @@ def output_and_gradients(
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rslora", [True, False])
-def test_output_and_gradients_are_those_of_peft(bias: bool, rslora: bool) -> None:
+@pytest.mark.parametrize("tokens", [1, 7])
+def test_output_and_gradients_are_those_of_peft(bias: bool, rslora: bool, tokens: int) -> None:
     torch.manual_seed(1)
-    model, x = wrapped(Net(bias=bias), rslora), torch.randn(2, 7, 6)
+    model, x = wrapped(Net(bias=bias), rslora), torch.randn(2, tokens, 6)
+    # Few tokens go beside the weights, many through their sum.
+    assert sums_weights(2 * tokens, layers(model)[0].get_base_layer().weight) == (tokens == 7)
     expected, expected_gradients = output_and_gradients(model, x)
     assert speed_up(layers(model)) == 2
     actual, gradients = output_and_gradients(model, x)
@@ -59,17 +62,17 @@ def test_output_and_gradients_are_those_of_peft(bias: bool, rslora: bool) -> Non
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_the_gradients_are_right_by_finite_differences() -> None:
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_the_gradients_are_right_by_finite_differences(tokens: int) -> None:
     torch.manual_seed(2)
-    from ppo_tui.policy.lora import _MergedLinear
-
     x, a, b = (
         torch.randn(*s, dtype=torch.float64, requires_grad=True)
-        for s in ((2, 3, 4), (2, 4), (5, 2))
+        for s in ((2, tokens, 4), (2, 4), (5, 2))
     )
     weight = torch.randn(5, 4, dtype=torch.float64)
+    assert sums_weights(2 * tokens, weight) == (tokens == 3)
     assert torch.autograd.gradcheck(
-        lambda x, a, b: _MergedLinear.apply(x, weight, None, a, b, 0.7), (x, a, b)
+        lambda x, a, b: _LoraLinear.apply(x, weight, None, a, b, 0.7), (x, a, b)
     )
 
 

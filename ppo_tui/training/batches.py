@@ -171,12 +171,18 @@ class SampleTrace:
 
 @dataclass(frozen=True)
 class HealthNote:
-    """Something about the run in words: what is wrong, why, and what to do."""
+    """Something about the run in words: what is wrong, why, and what to do.
+
+    Attributes:
+        happened: It happened, and is told each time that it does; else it is a state that may last
+            over steps, and is told when it begins.
+    """
 
     code: str
     message: str
     hint: str = ""
     level: str = "warning"
+    happened: bool = False
 
 
 @dataclass(frozen=True)

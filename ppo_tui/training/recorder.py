@@ -75,9 +75,17 @@ class Recorder:
             )
             self._pool.append(candidate.to_json())
 
+    def happened(self, notes: Iterable[HealthNote], step: int | None = None) -> None:
+        """Write all of these notes."""
+        for note in notes:
+            event = health_event(step, note.code, note.message, hint=note.hint, level=note.level)
+            self.event(event)
+
     def health(self, notes: Iterable[HealthNote], step: int | None = None) -> None:
-        """Write the notes that the last call did not have already."""
+        """Write what happened, and what lasts if the last call did not have it already."""
         notes = list(notes)
+        self.happened((note for note in notes if note.happened), step)
+        notes = [note for note in notes if not note.happened]
         for note in notes:
             if note.code not in self._unwell:
                 self.event(

@@ -43,6 +43,7 @@ class Room:
         tell: Callable[[HealthNote], None],
     ) -> None:
         self._roles, self._tell = roles, tell
+        self._may_compute_again = config.engine.checkpointing != "never"
         self._minibatch = config.rollout.batch_size // config.ppo.minibatches
         self.limit = MicroBatchLimit(
             config.engine.micro_batch_tokens if choices is None else choices.micro_batch_tokens,
@@ -77,6 +78,7 @@ class Room:
                     f"({int(lengths[rows].sum())} tokens) at a time; from now on it is "
                     f"{smaller.sequences} at the most. The step goes on, with the same result.",
                     f"Set engine.micro_batch_tokens={smaller.tokens} to start like this.",
+                    happened=True,
                 )
             )
             return
@@ -87,10 +89,11 @@ class Room:
                     f"Memory ran out in {phase} with a single response; from now on the cache of "
                     "the rollout, and its copy of the weights if there is one, are let go after "
                     "it and made anew for the next, which takes longer.",
+                    happened=True,
                 )
             )
             return
-        again = phase == "update" and not self._roles.checkpoints
+        again = phase == "update" and self._may_compute_again and not self._roles.checkpoints
         if again and self._roles.checkpoint_activations():
             self._tell(
                 HealthNote(
@@ -98,6 +101,7 @@ class Room:
                     "Memory ran out in the update of a single response; from now on its "
                     "activations are computed again instead of kept, which takes longer.",
                     "Set engine.checkpointing=always to start like this.",
+                    happened=True,
                 )
             )
             return
@@ -160,6 +164,7 @@ class Room:
                 f"Memory ran out with {before} responses being written at a time; from now on it "
                 f"is {after}. The step goes on, with the same texts.",
                 f"Set engine.rollout_slots={after} to start like this.",
+                happened=True,
             )
         )
 

@@ -176,7 +176,9 @@ class Session:
             self._evaluate()
 
     def _evaluate(self) -> None:
-        self._recorder.evaluation(self._trainer.step, self._trainer.evaluate())
+        step = self._trainer.step
+        self._recorder.evaluation(step, self._trainer.evaluate())
+        self._recorder.happened(self._trainer.take_notes(), step)
 
     def _save(self, config: RunConfig) -> str:
         self._enter(Phase.SAVING)

@@ -140,6 +140,12 @@ class Trainer:
         """
         rehearse(self.roles, self.room, self.config, [prompt.ids for prompt in self.data.train])
 
+    def take_notes(self) -> list[HealthNote]:
+        """What has given way since it was last asked; a step's record has what did by then."""
+        notes = list(self._notes)
+        self._notes.clear()
+        return notes
+
     def evaluate(self) -> Evaluation:
         """Compare base and tuned model on the held-out prompts, as they are now."""
         self._enter(Phase.EVALUATING)
@@ -198,10 +204,9 @@ class Trainer:
             self.kl.update(metrics["kl/ref"], len(rollout.prompts))
         self.step += 1
         notes = [
-            *self._notes,
+            *self.take_notes(),
             *check_step(self.config, rollout, scores, experience, update, self.roles.base.dtype),
         ]
-        self._notes.clear()
         return StepRecord(self.step, metrics, traces, tuple(notes))
 
     def _learn_from(

@@ -380,3 +380,19 @@ def test_an_error_that_is_not_one_of_memory_ends_the_step(small_config):
     with pytest.raises(RuntimeError, match="device-side"):
         next(trainer.steps())
     assert scarce.times == 1
+
+
+def test_who_forbids_computing_again_is_told_that_the_memory_is_too_small(small_config):
+    trainer = make_trainer(small_config(engine={"checkpointing": "never"}))
+    Scarce(trainer, "forward", rows=0)
+    with pytest.raises(OutOfMemory, match="too small for a single response"):
+        next(trainer.steps())
+    assert not trainer.roles.checkpoints
+
+
+def test_what_gave_way_in_an_evaluation_is_asked_for_and_told_once(small_config):
+    trainer = make_trainer(small_config())
+    trainer.room.halve(torch.arange(4), torch.tensor([9, 8, 7, 6]), "evaluation")
+    (note,) = trainer.take_notes()
+    assert note.happened
+    assert trainer.take_notes() == []

@@ -72,6 +72,20 @@ def check_start(
     return notes
 
 
+def check_decoder(graphs_refused: str) -> list[HealthNote]:
+    """Whether decoding is done as it was said to be; the argument says why it is not."""
+    if not graphs_refused:
+        return []
+    return [
+        HealthNote(
+            "health.cuda_graphs",
+            f"Decoding steps could not be captured as CUDA graphs, and are launched kernel by "
+            f"kernel, which is slower: {graphs_refused}.",
+            "Set engine.cuda_graphs to never, so that it is not tried.",
+        )
+    ]
+
+
 def check_step(
     config: RunConfig,
     rollout: Rollout,

@@ -39,7 +39,7 @@ from ppo_tui.training.batches import (
     UpdateStats,
 )
 from ppo_tui.training.beside import Beside
-from ppo_tui.training.health import check_start, check_step
+from ppo_tui.training.health import check_decoder, check_start, check_step
 from ppo_tui.training.measuring import Measurer
 from ppo_tui.training.metrics import PhaseClock, step_metrics
 from ppo_tui.training.minibatches import shuffled_minibatches
@@ -205,6 +205,7 @@ class Trainer:
         self.step += 1
         notes = [
             *self.take_notes(),
+            *check_decoder(self.roles.decoder.graphs_refused),
             *check_step(self.config, rollout, scores, experience, update, self.roles.base.dtype),
         ]
         return StepRecord(self.step, metrics, traces, tuple(notes))

@@ -276,3 +276,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_changes_anything(small
     assert caught.value.code == "training.not_finite"
     after = trained_weights(trainer)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_graphs_that_could_not_be_captured_are_told(small_config):
+    trainer = make_trainer(small_config())
+    trainer.roles.decoder._graphs_refused = "operation not permitted"
+    (note,) = next(trainer.steps()).health
+    assert note.code == "health.cuda_graphs"
+    assert "operation not permitted" in note.message

@@ -24,9 +24,11 @@ def export(
         Path,
         typer.Option("--to", metavar="DIR", help="A folder that does not exist yet, or is empty."),
     ],
-    step: Annotated[
-        int | None,
-        typer.Option("--checkpoint", metavar="STEP", help="That checkpoint; else the newest."),
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP|best", help="That checkpoint, or the best evaluated; else the newest."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -35,11 +37,13 @@ def export(
     A README.md in it says how to load it, and what the run's numbers were.
     """
     from ppo_tui.export.adapter import export_adapter
+    from ppo_tui.runs.best import chosen_step
     from ppo_tui.runs.catalog import find_run
     from ppo_tui.runs.paths import shown
     from ppo_tui.text.figures import size
 
-    exported = export_adapter(find_run(name), to, step)
+    run = find_run(name)
+    exported = export_adapter(run, to, chosen_step(run, checkpoint))
     if as_json:
         answer_json(
             {

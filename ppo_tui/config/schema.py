@@ -104,6 +104,8 @@ class RewardConfig(Group):
     """running divides the score by its running standard deviation over the run."""
     whiten: bool = False
     """Scale the per-token rewards to unit variance over the batch, keeping their mean."""
+    timeout_seconds: FiniteFloat | None = Field(600.0, gt=0)
+    """Longest that the reward may take for a batch; then the run fails. null waits for ever."""
 
     @model_validator(mode="before")
     @classmethod
@@ -285,6 +287,8 @@ class CheckpointConfig(Group):
     """Save every so many steps; 0 saves at the end only."""
     keep: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest."""
+    keep_best: bool = True
+    """Keep the one that did best in an evaluation as well, however old; saved when it is found."""
 
 
 class EngineConfig(Group):

@@ -125,6 +125,14 @@ def _model_parts(
             "always",
         ),
         MemoryPart(
+            "undo",
+            # Beside a card of its own memory it lies in the computer's.
+            0 if device == "cuda" else 12 * trained,
+            "The trained weights and moments as they were before the step, to put back if it "
+            "breaks.",
+            "always",
+        ),
+        MemoryPart(
             DEVICE, OVERHEAD[device], "What CUDA and its libraries hold themselves.", "always"
         ),
     )

@@ -14,15 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ppo_tui.config.migrate import NewerVersion
 from ppo_tui.errors import CheckpointError
+from ppo_tui.runs.atomic import read_small
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.migrate import CHECKPOINT_VERSION, migrated_checkpoint
 from ppo_tui.runs.paths import shown
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = CHECKPOINT_VERSION
 
 MANIFEST = "manifest.json"
 
 _NAME = re.compile(r"step-(\d{6,})")
+
+_LARGEST = 1 << 26
+"""Bytes of a record beyond which nobody wrote it."""
+
+_UNREADABLE = (OSError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class Checkpoint:
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """Steps and paths of the checkpoints in a run's folder, the newest first."""
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink():
         return []
     found = [
         (int(match[1]), path)
@@ -103,6 +111,12 @@ def verify_checkpoint(path: Path) -> Mapping[str, Any]:
     """
     try:
         hashes = read_manifest(path)
+        if link := next((file for file in path.rglob("*") if file.is_symlink()), None):
+            raise CheckpointError(
+                f"The checkpoint {path.name} is damaged: {link.relative_to(path)} is a symbolic "
+                "link, which could lead anywhere.",
+                code="checkpoint.damaged",
+            )
         present = {str(file.relative_to(path)) for file in files_of(path)} - {MANIFEST}
         if present != hashes.keys():
             odd = sorted(present ^ hashes.keys())[0]
@@ -118,10 +132,26 @@ def verify_checkpoint(path: Path) -> Mapping[str, Any]:
                     "written.",
                     code="checkpoint.damaged",
                 )
-        state: Mapping[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        state: Mapping[str, Any] = json.loads(read_small(path / "state.json", _LARGEST))
+        state.keys()
+    except (*_UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return state
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Verify a checkpoint; its `state.json` in the form of today, whatever version wrote it.
+
+    Raises:
+        CheckpointError: It is damaged, or of a newer version.
+    """
+    state = verify_checkpoint(path)
+    try:
+        return migrated_checkpoint(state)
+    except NewerVersion as error:
+        raise _newer(path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_manifest(path: Path) -> Mapping[str, str]:
@@ -131,17 +161,21 @@ def read_manifest(path: Path) -> Mapping[str, str]:
         CheckpointError: There is none that can be read, or it is of a newer version.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_small(path / MANIFEST, _LARGEST))
         if manifest["v"] > SCHEMA_VERSION:
-            raise CheckpointError(
-                f"The checkpoint {path.name} was written by a newer ppo-tui.",
-                code="checkpoint.newer_schema",
-            )
+            raise _newer(path)
         hashes: Mapping[str, str] = manifest["sha256"]
         hashes.keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*_UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return hashes
+
+
+def _newer(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint {path.name} was written by a newer ppo-tui: use that one.",
+        code="checkpoint.newer_schema",
+    )
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

@@ -204,6 +204,8 @@ _KNOWN: Mapping[str, tuple[str, Change | None]] = {
         Change("ppo.whiten_advantages", False, live=False),
     ),
     "health.whitening": ("Advantages not whitened", None),
+    "health.step_undone": ("A step was undone", None),
+    "health.disk": ("Disk will be full", None),
 }
 
 

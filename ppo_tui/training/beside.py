@@ -12,6 +12,13 @@ from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
+_LOOK = 0.5
+"""Seconds between two looks at a piece of work that may take a limited time."""
+
+
+class NotInTime(Exception):
+    """A piece of work has not come to its end within its time; it may still go on."""
+
 
 class Beside(Generic[Result]):
     """A piece of work that has been begun.
@@ -33,9 +40,32 @@ class Beside(Generic[Result]):
         except BaseException as error:  # whoever waits for the result gets it
             self._error = error
 
-    def result(self) -> Result:
-        """Wait for the end, and return or raise what the work did."""
+    def settle(self) -> None:
+        """Wait for the end, whatever it is."""
         self._thread.join()
+
+    def result(
+        self, seconds: float | None = None, every_look: Callable[[], None] | None = None
+    ) -> Result:
+        """Wait for the end, and return or raise what the work did.
+
+        Args:
+            seconds: Longest that this waits, in seconds in which the process itself could run: a
+                process that was halted, or a machine that slept, has not waited meanwhile.
+            every_look: Called about twice a second while this waits.
+
+        Raises:
+            NotInTime: The time is over.
+        """
+        waited = 0.0
+        while self._thread.is_alive():
+            if every_look is not None:
+                every_look()
+            left = _LOOK if seconds is None else min(_LOOK, seconds - waited)
+            if left <= 0:
+                raise NotInTime
+            self._thread.join(left)
+            waited += left
         if self._error is not None:
             raise self._error
         return self._result[0]

@@ -10,11 +10,13 @@
       optimizer.pt             AdamW's moments; read back with weights_only
       taste.safetensors        the reward fitted to the ratings, in a run that has one
 
-Written aside, synced, then renamed: a folder of that name is a whole checkpoint.
+Written aside, synced, then renamed, and renamed before it is removed: a folder of that name is a
+whole checkpoint at every moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -31,20 +33,39 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
-from ppo_tui.errors import CheckpointError, StorageError
+from ppo_tui.errors import CheckpointError
 from ppo_tui.runs.atomic import storage_error, sync_directory
 from ppo_tui.runs.checkpoints import (
     MANIFEST,
     SCHEMA_VERSION,
     files_of,
     list_checkpoints,
+    read_checkpoint,
     sha256_of,
-    verify_checkpoint,
 )
+from ppo_tui.runs.space import check_space
 from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
 
 _TASTE = "taste.safetensors"
+
+_UNFIT = (
+    OSError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    SafetensorError,
+)
+"""What putting a state into a trainer raises where the state is another's."""
+
+_BESIDE = 1 << 18
+"""Bytes that a checkpoint holds beside what is trained, at the most: state, generators, readme."""
+
+_PARTIAL, _REPLACED, _REMOVED = ".partial", ".replaced", ".removed"
+"""Endings of folders that are no checkpoints: not yet, no longer, and never again."""
 
 
 def checkpoint_name(step: int) -> str:
@@ -58,6 +79,7 @@ def save_checkpoint(
     extra: Mapping[str, Any],
     keep: int | None = None,
     taste: Taste | None = None,
+    best: int | None = None,
 ) -> Path:
     """Save `trainer` as it is between two steps.
 
@@ -67,6 +89,7 @@ def save_checkpoint(
         extra: JSON data of the caller's, such as the journals' offsets.
         keep: Remove all but so many of the newest afterwards.
         taste: The reward that is fitted to ratings, where the run has one.
+        best: A step whose checkpoint is kept, however old.
 
     Returns:
         The checkpoint's folder.
@@ -75,19 +98,26 @@ def save_checkpoint(
         StorageError: It cannot be written; no half of it is left.
     """
     path = folder / checkpoint_name(trainer.step)
-    aside = folder / f".{path.name}.partial"
+    aside = folder / f".{path.name}{_PARTIAL}"
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        _check_space(folder, trainer)
+        check_space(
+            folder,
+            checkpoint_bytes(trainer),
+            "A checkpoint",
+            "Make room; then `ppo-tui resume` goes on from the last checkpoint.",
+        )
         aside.mkdir(mode=0o700)
         try:
             _write(aside, trainer, extra, taste)
             if path.exists():
-                # The same step again, after a resume that fell back behind it.
-                shutil.rmtree(path)
+                # The same step again: after a resume that fell back behind it, or with a setting
+                # changed. `tidy` brings the old one back if the new one does not get its name.
+                path.rename(folder / f".{path.name}{_REPLACED}")
             aside.rename(path)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
+            tidy(folder)
             raise
         sync_directory(folder)
     except OSError as error:
@@ -96,10 +126,30 @@ def save_checkpoint(
         # Later ones belong to a future that the run has left: it fell back behind a damaged one.
         present = list_checkpoints(folder)
         future = [old for step, old in present if step > trainer.step]
-        past = [old for step, old in present if step <= trainer.step]
-        for old in (*future, *past[keep:]):
-            shutil.rmtree(old, ignore_errors=True)
+        past = [(step, old) for step, old in present if step <= trainer.step]
+        for old in (*future, *(old for step, old in past[keep:] if step != best)):
+            with contextlib.suppress(OSError):  # what is left over costs room and nothing else
+                old.rename(folder / f".{old.name}{_REMOVED}")
+    tidy(folder)
     return path
+
+
+def tidy(folder: Path) -> None:
+    """Remove what saving left unfinished, and bring back what it had not yet replaced.
+
+    Args:
+        folder: The run's folder of checkpoints.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):  # it is tried again at the next checkpoint
+        for left in folder.glob(f".step-*{_REPLACED}"):
+            name = folder / left.name.removeprefix(".").removesuffix(_REPLACED)
+            if not name.exists():
+                left.rename(name)
+        for ending in (_PARTIAL, _REPLACED, _REMOVED):
+            for left in folder.glob(f".step-*{ending}"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) -> Mapping[str, Any]:
@@ -112,7 +162,7 @@ def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) ->
         CheckpointError: It is damaged, of a newer version, or of another run; verification comes
             before the first change to `trainer`.
     """
-    state = verify_checkpoint(path)
+    state = read_checkpoint(path)
     try:
         for name in trainer.roles.adapter_names():
             trainer.roles.load_adapter(name, path / name)
@@ -120,15 +170,15 @@ def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) ->
         trainer.roles.value_head.load_state_dict(
             {key.removeprefix("value_head."): value for key, value in heads.items()}
         )
-        optimizer = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
-        trainer.optimizer.load_state_dict(optimizer)
+        trainer.optimizer.load_state_dict(_read_optimizer(path / "optimizer.pt"))
         trainer.load_state_dict(state["trainer"])
         _load_rng(load_file(str(path / "rng.safetensors")), trainer)
-        _load_reward_rng(state["reward_rng"])
+        if state["reward_rng"] is not None:
+            _load_reward_rng(state["reward_rng"])
         if taste is not None:
             fitted = load_arrays(str(path / _TASTE)) if (path / _TASTE).is_file() else {}
             taste.load(state["taste"], fitted)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except _UNFIT as error:
         raise CheckpointError(
             f"The checkpoint {path.name} does not fit this run: {_one_line(error)}.",
             hint="Was the run's config.yaml changed? Start a new run for other settings.",
@@ -136,6 +186,23 @@ def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) ->
         ) from error
     extra: Mapping[str, Any] = state["extra"]
     return extra
+
+
+def _read_optimizer(path: Path) -> Any:
+    """What an optimizer's file holds, if that is tensors and plain values alone.
+
+    Raises:
+        CheckpointError: It is something else, such as a pickle that would run code.
+    """
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    # Whatever the reader stumbles over in a file whose hash was right: no worker wrote it.
+    except Exception as error:
+        raise CheckpointError(
+            f"The checkpoint {path.parent.name} is damaged: its {path.name} holds something else "
+            "than tensors and numbers, and was not read.",
+            code="checkpoint.damaged",
+        ) from error
 
 
 def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Taste | None) -> None:
@@ -203,18 +270,10 @@ def _load_reward_rng(state: Mapping[str, Any]) -> None:
     np.random.set_state(tuple(state["numpy"]))
 
 
-def _check_space(folder: Path, trainer: Trainer) -> None:
-    """Refuse before writing what cannot end well: weights, two moments, and a little more."""
+def checkpoint_bytes(trainer: Trainer) -> int:
+    """About how much a checkpoint takes: weights, two moments, and a little more."""
     parameters = trainer.roles.policy_parameters() + trainer.roles.value_parameters()
-    needed = 3 * sum(p.numel() * p.element_size() for p in parameters) + 2**20
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise StorageError(
-            f"A checkpoint needs about {needed / 2**20:.0f} MiB, and the disk of {folder} has "
-            f"{free / 2**20:.0f} MiB left.",
-            hint="Make room; then `ppo-tui resume` goes on from the last checkpoint.",
-            code="storage.full",
-        )
+    return 3 * sum(p.numel() * p.element_size() for p in parameters) + _BESIDE
 
 
 def _one_line(error: Exception) -> str:

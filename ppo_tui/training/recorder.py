@@ -48,6 +48,11 @@ class Recorder:
         """Whether the journal has the base's answers to the watched prompts."""
         return self._base_answered
 
+    @property
+    def written(self) -> int:
+        """Bytes that the journals hold."""
+        return self._events.offset + self._samples.offset + self._pool.offset
+
     def event(self, event: Event) -> None:
         """Write one event."""
         self._events.append(event.to_json())
@@ -126,8 +131,7 @@ class Recorder:
         journals = {
             self._events: int(state["events_offset"]),
             self._samples: int(state["samples_offset"]),
-            # A run that was begun by an older version has no pool.
-            self._pool: int(state.get("pool_offset", 0)),
+            self._pool: int(state["pool_offset"]),
         }
         if any(offset > journal.offset for journal, offset in journals.items()):
             # Before any is cut: an older checkpoint may still fit all.
@@ -140,7 +144,7 @@ class Recorder:
             journal.cut(offset)
         self._unwell = set(state["unwell"])
         # A run that was begun by an older version has none, and gets them when it goes on.
-        self._base_answered = bool(state.get("base_answered", False))
+        self._base_answered = bool(state["base_answered"])
 
     def restart(self) -> None:
         """Cut the journals back to nothing: the run begins again at its first step."""

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ppo_tui.config.schema import RewardConfig
+from ppo_tui.errors import RewardError
 from ppo_tui.rewards.protocol import Sample
-from ppo_tui.rewards.weighted_sum import WeightedSum
+from ppo_tui.rewards.weighted_sum import TermScores, WeightedSum
+from ppo_tui.training import watchdog
 from ppo_tui.training.batches import Scores
+from ppo_tui.training.beside import Beside, NotInTime
 
 Readings = Mapping[str, NDArray[np.float32]]
 """What the model says of B responses, ``[B, D]`` by the reading's name."""
@@ -95,7 +98,8 @@ class Scorer:
             learn: Whether the running statistics take these scores in; not for evaluation.
 
         Raises:
-            RewardError: A reward failed or answered nonsense.
+            RewardError: A reward failed, answered nonsense, or has not answered within its time
+                (`reward.timeout`); then it may still go on, and must not be asked again.
         """
         readings = readings or {}
         samples = [
@@ -104,11 +108,33 @@ class Scorer:
                 zip(prompts, responses, finished.tolist(), strict=True)
             )
         ]
-        answer = self._reward.score(samples)
+        answer = self._ask(samples)
         if learn:
             self.moments.update(answer.total)
         score = torch.tensor(answer.total, dtype=torch.float32, device=finished.device)
         return Scores(score, answer.terms, self._shape(score, finished), answer.metrics)
+
+    def _ask(self, samples: list[Sample]) -> TermScores:
+        """The reward's answer, if it comes in time."""
+        limit = self._config.timeout_seconds
+        if limit is None:
+            return self._reward.score(samples)
+        # The model's own threads spend processor time meanwhile.
+        allowed = (limit + watchdog.GRACE) * (1 + torch.get_num_threads())
+        watchdog.wind_up(allowed)  # first: once it runs, nothing else may
+        try:
+            return Beside(lambda: self._reward.score(samples)).result(
+                limit, lambda: watchdog.wind_up(allowed)
+            )
+        except NotInTime:
+            raise RewardError(
+                f"The reward has not answered for {len(samples)} responses within {limit:g} "
+                "seconds.",
+                hint="If it needs longer, raise reward.timeout_seconds; else look at what it does.",
+                code="reward.timeout",
+            ) from None
+        finally:
+            watchdog.stop()
 
     def _shape(self, score: Tensor, finished: Tensor) -> Tensor:
         shaped = score

@@ -5,32 +5,23 @@ Joins the loop with the run directory. Everything a viewer can see is written he
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from ppo_tui.config.presets import as_mapping
 from ppo_tui.config.resolve import validate
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.config.yaml_io import read_yaml
-from ppo_tui.errors import (
-    CheckpointError,
-    OutOfMemory,
-    PpoTuiError,
-    RunError,
-    StoppedByUser,
-    TrainingError,
-)
+from ppo_tui.errors import CheckpointError, PpoTuiError, RunError, StoppedByUser
+from ppo_tui.runs.best import Best, best_of
 from ppo_tui.runs.checkpoints import list_checkpoints
-from ppo_tui.runs.control import Inbox, Request
+from ppo_tui.runs.control import Request
 from ppo_tui.runs.directory import RunDirectory
-from ppo_tui.runs.launch import last_launch
-from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.phase import TERMINAL, Phase
 from ppo_tui.runs.process import current_process
 from ppo_tui.runs.records import (
     ErrorInfo,
@@ -41,8 +32,11 @@ from ppo_tui.runs.records import (
 )
 from ppo_tui.runs.state import read_state, write_state
 from ppo_tui.training.batches import StepRecord
-from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint
+from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint, tidy
+from ppo_tui.training.disk import Disk
+from ppo_tui.training.endings import as_ours, memory_event
 from ppo_tui.training.recorder import Recorder
+from ppo_tui.training.requests import Requests
 from ppo_tui.training.setup import build_trainer
 from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
@@ -73,15 +67,15 @@ class Session:
     def __init__(self, run: RunDirectory, stop_signal: Callable[[], bool] = lambda: False) -> None:
         self._run = run
         self._stop_signal = stop_signal
-        self._inbox = Inbox(run)
         self._state = replace(read_state(run), process=current_process(), error=None, message="")
-        launch = last_launch(run)
-        self._since = launch.time if launch else 0.0
         self._recorder: Recorder
+        self._requests: Requests
         self._trainer: Trainer
+        self._disk: Disk
         self._taste: Taste | None = None
         self._told = ""
         self._saved_at: int | None = None
+        self._best = Best()
 
     def execute(self) -> Phase:
         """Run to the end.
@@ -92,11 +86,16 @@ class Session:
         Raises:
             PpoTuiError: The run failed; its state says so already.
         """
-        self._recorder = Recorder(self._run)
+        try:
+            self._recorder = Recorder(self._run)
+        except PpoTuiError as error:
+            self._write_failure(error)  # without a journal, the state alone can tell
+            raise
+        self._requests = Requests(self._run, self._recorder)
         try:
             phase = self._execute()
         except BaseException as error:
-            ours = _as_ours(error)
+            ours = as_ours(error)
             self._fail(ours)
             if isinstance(error, Exception) and ours is not error:
                 raise ours from error
@@ -115,6 +114,8 @@ class Session:
             trainer = self._trainer
             self._taste = Taste.of(self._run, config, trainer.reward, trainer)
             self._resume()
+            self._disk = Disk(self._run, config, trainer)
+            self._disk.check_start(trainer.step)
             self._enter(Phase.ROLLOUT, announce=True)
             self._recorder.event(self._loaded_event())
             self._recorder.event(log_event(self._trainer.engine_in_words()))
@@ -122,16 +123,16 @@ class Session:
                 self._recorder.health(self._trainer.check_start(), 0)
             self._train(config)
         except StoppedByUser as stopped:
-            self._dismiss_requests()
+            self._requests.dismiss()
             self._enter(Phase.STOPPED, message=stopped.message, announce=True)
             return Phase.STOPPED
         except _StopNow:
             step = self._saved_at
             kept = f"the checkpoint of step {step} is kept" if step else "there is no checkpoint"
-            self._dismiss_requests()
+            self._requests.dismiss()
             self._enter(Phase.STOPPED, message=f"Stopped without saving; {kept}.", announce=True)
             return Phase.STOPPED
-        self._dismiss_requests()
+        self._requests.dismiss()
         self._enter(Phase.FINISHED, announce=True)
         return Phase.FINISHED
 
@@ -152,9 +153,10 @@ class Session:
         self._learn()
         if not self._recorder.base_answered:  # once the reward knows what it is to say of them
             self._recorder.answers(trainer.step, "base", trainer.answers("base"))
-        for record in trainer.steps():
+        for record in self._steps():
             taste = self._taste.metrics() if self._taste else {}
             notes = self._taste.health(record.metrics) if self._taste else []
+            notes += self._disk.look(record.step - 1, self._recorder.written)
             record = replace(record, health=(*record.health, *notes))
             self._recorder.step(record, taste)
             self._state = replace(self._state, step=record.step)
@@ -163,22 +165,52 @@ class Session:
                 self._recorder.answers(record.step, "policy", trainer.answers("policy"))
             due = config.eval.every and record.step % config.eval.every == 0
             if due and not (last and config.eval.at_end):
-                self._evaluate()
-            if last or (config.checkpoint.every and record.step % config.checkpoint.every == 0):
+                self._evaluate(config)
+            every = config.checkpoint.every
+            if (last or (every and record.step % every == 0)) and self._saved_at != record.step:
                 self._save(config)
             if not last:
                 self._obey()
                 self._learn()
             if last:
-                self._recorder.event(_memory_event(record, trainer.roles.base.device.type))
+                self._recorder.event(memory_event(record, trainer.roles.base.device.type))
         # After the last checkpoint: a run that is killed in its evaluation has lost no step.
         if config.eval.at_end:
-            self._evaluate()
+            self._evaluate(config)
 
-    def _evaluate(self) -> None:
+    def _steps(self) -> Iterator[StepRecord]:
+        """The trainer's steps; when one fails, what was trained before it is saved."""
+        trainer = self._trainer
+        steps = trainer.steps()
+        while True:
+            try:
+                record = next(steps, None)
+            except _StopNow:
+                raise
+            except Exception:
+                self._keep_what_there_is()
+                raise
+            if record is None:
+                return
+            yield record
+
+    def _keep_what_there_is(self) -> None:
+        """Save the state before a step that failed; the failure is what will be reported."""
+        trainer = self._trainer
+        # A disk that is full, or a device that is gone, allows no more than there was.
+        with contextlib.suppress(PpoTuiError, RuntimeError):
+            if trainer.intact and trainer.step and self._saved_at != trainer.step:
+                self._save(trainer.config)
+            self._recorder.happened(trainer.take_notes(), trainer.step + 1)
+
+    def _evaluate(self, config: RunConfig) -> None:
         step = self._trainer.step
-        self._recorder.evaluation(step, self._trainer.evaluate())
+        evaluation = self._trainer.evaluate()
+        self._recorder.evaluation(step, evaluation)
         self._recorder.happened(self._trainer.take_notes(), step)
+        better = self._best.look(step, evaluation.metrics)
+        if better and config.checkpoint.keep_best and self._saved_at != step:
+            self._save(config)
 
     def _save(self, config: RunConfig) -> str:
         self._enter(Phase.SAVING)
@@ -188,6 +220,7 @@ class Session:
             self._recorder.state_dict(),
             config.checkpoint.keep,
             self._taste,
+            best=self._best.step if config.checkpoint.keep_best else None,
         )
         return self._note_checkpoint(self._trainer.step, path)
 
@@ -201,6 +234,7 @@ class Session:
         """Put the trainer where the newest good checkpoint left it, journals included."""
         recorder = self._recorder
         problems: list[RunError] = []
+        tidy(self._run.checkpoints_path)
         for step, path in list_checkpoints(self._run.checkpoints_path):
             try:
                 recorder.load_state_dict(load_checkpoint(path, self._trainer, self._taste))
@@ -211,6 +245,7 @@ class Session:
                 continue
             # The event lies behind the offset that the checkpoint holds, and was cut off.
             self._note_checkpoint(step, path)
+            self._best = best_of(self._run)
             break
         else:
             if problems:
@@ -284,31 +319,10 @@ class Session:
 
     def _on_phase(self, phase: Phase) -> None:
         self._enter(phase)
-        for request in self._requests():
+        for request in self._requests.take():
             if request.kind == "stop" and request.args["mode"] == "now":
                 self._answer_stop(request)
                 raise _StopNow
-
-    def _requests(self) -> list[Request]:
-        requests = []
-        for request in self._inbox.take():
-            if request.time < self._since:
-                # Meant for a worker that is no more.
-                self._inbox.answer(request)
-            else:
-                requests.append(request)
-        for odd in self._inbox.set_aside:
-            self._recorder.event(
-                log_event(f"A request was set aside: {odd.name}: {odd.problem}.", level="warning")
-            )
-        return requests
-
-    def _dismiss_requests(self) -> None:
-        """Answer what came too late to be acted on, so that nobody waits for it."""
-        for request in self._requests():
-            event = log_event(f"The run has ended; {request.kind} came too late.")
-            self._recorder.event(event.answering(request.id))
-            self._inbox.answer(request)
 
     def _obey(self, waits: Wait | None = None) -> None:
         """Act on what was asked for, between two steps; a pause lasts until its end.
@@ -318,11 +332,10 @@ class Session:
         """
         paused = False
         while True:
-            for request in self._requests():
+            for request in self._requests.take():
                 if waits is not None and request.kind == "continue" and not paused:
                     event = log_event(waits.give_up(), step=self._trainer.step)
-                    self._recorder.event(event.answering(request.id))
-                    self._inbox.answer(request)
+                    self._requests.answer(request, event)
                     continue
                 paused = self._act(request, paused)
             if self._stop_signal():
@@ -358,8 +371,7 @@ class Session:
             self._set(request)
             key, value = request.args["key"], request.args["value"]
             event = log_event(f"{key} is now {value:g}.", step=step)
-        self._recorder.event(event.answering(request.id))
-        self._inbox.answer(request)
+        self._requests.answer(request, event)
         return paused
 
     def _set(self, request: Request) -> None:
@@ -371,10 +383,7 @@ class Session:
 
     def _answer_stop(self, request: Request) -> None:
         self._enter(Phase.STOPPING)
-        self._recorder.event(
-            state_event(Phase.STOPPING, step=self._state.step).answering(request.id)
-        )
-        self._inbox.answer(request)
+        self._requests.answer(request, state_event(Phase.STOPPING, step=self._state.step))
 
     def _stop_and_save(self, why: str = "") -> None:
         step = self._trainer.step
@@ -386,52 +395,28 @@ class Session:
     # ---- state
 
     def _enter(self, phase: Phase, message: str = "", *, announce: bool = False) -> None:
-        self._state = write_state(self._run, replace(self._state, state=phase, message=message))
-        if announce:
-            self._recorder.event(state_event(phase, step=self._state.step, message=message))
+        state = replace(self._state, state=phase, message=message)
+        event = state_event(phase, step=state.step, message=message) if announce else None
+        # An end is in the journal before it stands in the state: a worker killed between the two
+        # then reads as crashed and is resumed, and no run has ended that does not say so.
+        if event is not None and phase in TERMINAL:
+            self._recorder.event(event)
+        self._state = write_state(self._run, state)
+        if event is not None and phase not in TERMINAL:
+            self._recorder.event(event)
 
     def _fail(self, error: PpoTuiError) -> None:
         """Write down that and why the run failed, as far as that can be written."""
-        info = ErrorInfo.from_error(error)
         try:
-            self._state = write_state(
-                self._run, replace(self._state, state=Phase.FAILED, error=info)
-            )
+            self._write_failure(error)
             self._recorder.event(
                 state_event(Phase.FAILED, step=self._state.step, message=error.message)
             )
         except PpoTuiError as second:
             # A full disk, usually the very cause: the log may still take a line.
-            log.error("The failure could not be written down: %s", second.message)
+            log.warning("The failure could not be written down: %s", second.message)
 
-
-def _memory_event(record: StepRecord, device: str) -> Event:
-    """What the memory plan foresaw, and what it came to."""
-    peak, planned = (record.metrics[f"memory/{name}_gib"] for name in ("peak", "planned"))
-    foreseen = "" if math.isnan(planned) else f" The memory plan foresaw {planned:.2f} GiB"
-    beside = "" if device == "cuda" else ", beside what Python and its libraries take"
-    return log_event(
-        f"At most {peak:.2f} GiB of memory were held.{foreseen}{beside if foreseen else ''}"
-        f"{'.' if foreseen else ''}",
-        step=record.step,
-    )
-
-
-def _as_ours(error: BaseException) -> PpoTuiError:
-    if isinstance(error, PpoTuiError):
-        return error
-    if isinstance(error, torch.OutOfMemoryError):
-        return OutOfMemory(
-            "The device's memory ran out in a training step.",
-            hint="Lower ppo.micro_batch_size, rollout.batch_size or rollout.response_tokens; "
-            "`ppo-tui plan` shows what takes how much.",
-            code="memory.step",
-        )
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return StoppedByUser("The worker was interrupted.")
-    text = " ".join(str(error).split())[:300]
-    return TrainingError(
-        f"Something unforeseen happened: {type(error).__name__}{': ' if text else ''}{text}",
-        hint="The traceback stands in the run's log.txt; please report it.",
-        code="internal",
-    )
+    def _write_failure(self, error: PpoTuiError) -> None:
+        info = ErrorInfo.from_error(error)
+        failed = replace(self._state, state=Phase.FAILED, error=info)
+        self._state = write_state(self._run, failed)

@@ -7,6 +7,7 @@ reward, as in all RLHF work, and of no loss; responses cut off by their length a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -18,7 +19,7 @@ from torch import Tensor
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.data.dataset import PromptDataset
 from ppo_tui.data.stream import PromptStream
-from ppo_tui.errors import CheckpointError
+from ppo_tui.errors import CheckpointError, PpoTuiError
 from ppo_tui.evaluation.compare import Evaluation, Evaluator, decode
 from ppo_tui.plan.choices import Choices
 from ppo_tui.policy.generation import finished
@@ -48,6 +49,15 @@ from ppo_tui.training.room import Room
 from ppo_tui.training.schedule import LearningRate
 from ppo_tui.training.scoring import Readings, Scorer
 from ppo_tui.training.traces import trace_samples
+from ppo_tui.training.undo import (
+    SMALLER,
+    TRIES,
+    Before,
+    check_finite,
+    given_up,
+    may_be_tried_again,
+    undone,
+)
 from ppo_tui.training.update import Updater, make_optimizer
 
 
@@ -62,6 +72,10 @@ class Trainer:
         on_phase: Called when the run goes over into another phase; may raise to end the run there.
         choices: What the memory plan chose; without, nothing is bounded.
         planned_gib: The peak that it foretold, to be recorded beside the measured one.
+
+    Attributes:
+        intact: All is as it was after the last whole step; not so where a step broke off and could
+            not be undone.
     """
 
     def __init__(
@@ -79,6 +93,7 @@ class Trainer:
         self.roles = roles
         self.data = data
         self.step = 0
+        self.intact = True
         self.stream = PromptStream(data.train, config.data.seed)
         self.reward = reward
         self.scorer = Scorer(config.reward, config.rollout.missing_eos_penalty, reward)
@@ -115,6 +130,7 @@ class Trainer:
         self._prompts_sha256 = _digest(data)
         self._enter = on_phase
         self._clock = PhaseClock(roles.base.device)
+        self._before = Before(self)
 
     def check_start(self) -> list[HealthNote]:
         """What is worth a word before the first step."""
@@ -126,7 +142,12 @@ class Trainer:
         return self.room.in_words()
 
     def steps(self) -> Iterator[StepRecord]:
-        """Train, one PPO step an iteration, until the configured number is done."""
+        """Train, one PPO step an iteration, until the configured number is done.
+
+        Raises:
+            TrainingError: A step was not finite however often it was tried; all is as before it.
+            RewardError: The reward failed; what the step has changed by then is its draws alone.
+        """
         if self.roles.base.device.type == "cuda" and self.step < self.config.steps:
             self.rehearse()
         while self.step < self.config.steps:
@@ -188,15 +209,40 @@ class Trainer:
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.scorer.moments.load_state_dict(state["reward_moments"])
         self.stream.load_state_dict(state["data"])
-        if "engine" in state:  # a checkpoint of an earlier version has none
+        if state["engine"] is not None:
             self.room.load_state_dict(state["engine"])
 
     # ---- the stations of a step
 
     def _one_step(self) -> StepRecord:
+        """A step; undone and tried again where a number in it was not finite."""
+        self._before.take()
+        for tries in range(1, TRIES + 1):
+            try:
+                return self._try_step(SMALLER ** (tries - 1))
+            except Exception as error:
+                again = may_be_tried_again(error)
+                self._undo(draws=tries == TRIES or not again)
+                if not isinstance(error, PpoTuiError) or not again:
+                    raise
+                last = error
+            if tries < TRIES:
+                self._notes.append(undone(self.step + 1, last, tries))
+        raise given_up(self.step + 1, last) from last
+
+    def _undo(self, *, draws: bool) -> None:
+        """Put things back as they were before the step, for another try or for a checkpoint."""
+        self.intact = False
+        # A device that is gone takes nothing back; the error that led here is the one to report.
+        with contextlib.suppress(RuntimeError):
+            self._before.put_back(draws=draws)
+            self.intact = True
+
+    def _try_step(self, rate: float) -> StepRecord:
+        """A step with its learning rate times `rate`."""
         self._clock.restart()
         rollout = self._roll_out()
-        scores, experience, traces, update = self._learn_from(rollout)
+        scores, experience, traces, update = self._learn_from(rollout, rate)
         metrics = step_metrics(rollout, scores, experience, update, self.kl.coef, self._clock)
         metrics["memory/planned_gib"] = self._planned_gib
         self.learning_rate.observe(self.step, update.policy_kl)
@@ -211,7 +257,7 @@ class Trainer:
         return StepRecord(self.step, metrics, traces, tuple(notes))
 
     def _learn_from(
-        self, rollout: Rollout
+        self, rollout: Rollout, rate: float
     ) -> tuple[Scores, Experience, tuple[SampleTrace, ...], UpdateStats]:
         """Score, measure and train; what needs no model is done beside what does."""
         steps = shuffled_minibatches(
@@ -219,10 +265,16 @@ class Trainer:
         )
         # A reward that reads nothing of the model need not wait for what the model measures.
         asked = None if self.reward.readings else Beside(lambda: self._score(rollout, {}))
-        measured = self._measure(rollout, steps)
+        try:
+            measured = self._measure(rollout, steps)
+        except PpoTuiError:
+            if asked:
+                asked.settle()  # what it learns of these scores must not come after the undoing
+            raise
         with self._clock.time("reward"):
             scores = asked.result() if asked else self._score(rollout, measured.readings)
-        lr, value_lr = self.learning_rate.at(self.step), self.learning_rate.value_at(self.step)
+        lr = rate * self.learning_rate.at(self.step)
+        value_lr = rate * self.learning_rate.value_at(self.step)
         while True:
             experience = self._estimate(rollout, scores, measured)
             traces = Beside(partial(self._trace, rollout, scores, experience))
@@ -250,6 +302,9 @@ class Trainer:
                 top_k=settings.top_k,
                 top_p=settings.top_p,
             )
+            check_finite(
+                "What was sampled has log-probabilities that are", logprobs, sequences.response_mask
+            )
             ended = finished(sequences, self.roles.base.vocabulary.eos_ids)
             texts = decode(self.roles, sequences)
             return Rollout(prompts, sequences, texts, ended, logprobs)
@@ -263,7 +318,15 @@ class Trainer:
         """What policy, reference and critic say of the responses before the update."""
         self._enter(Phase.SCORING)
         with self._clock.time("score"):
-            return self._measurer.measure(rollout.sequences, steps)
+            measured = self._measurer.measure(rollout.sequences, steps)
+            mask = rollout.sequences.response_mask
+            for what, values in (
+                ("The policy's log-probabilities are", measured.logprobs),
+                ("The base's log-probabilities are", measured.ref_logprobs),
+                ("The critic's values are", measured.values),
+            ):
+                check_finite(what, values, mask)
+            return measured
 
     def _trace(
         self, rollout: Rollout, scores: Scores, experience: Experience

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ppo_tui.config.schema import OptimConfig, PPOConfig
-from ppo_tui.errors import OutOfMemory, TrainingError
+from ppo_tui.errors import OutOfMemory
 from ppo_tui.policy.devices import attempt
 from ppo_tui.policy.roles import Roles, TokenOutputs
 from ppo_tui.ppo import LossStats, kl_estimate, policy_loss, value_loss
@@ -17,6 +17,7 @@ from ppo_tui.ppo.masked import zero_outside
 from ppo_tui.training.batches import Experience, UpdateStats
 from ppo_tui.training.minibatches import shuffled_minibatches
 from ppo_tui.training.room import Room
+from ppo_tui.training.undo import NotFinite, check_finite
 
 
 def make_optimizer(roles: Roles, config: OptimConfig) -> torch.optim.AdamW:
@@ -97,7 +98,8 @@ class Updater:
             log-probabilities are equal to the last bit again.
 
         Raises:
-            TrainingError: A loss or gradient is not finite. Nothing was changed by that step.
+            NotFinite: A loss or a gradient is not finite, or the policy that came of it says
+                nothing finite any more. The optimiser steps before have been taken.
             OutOfMemory: Not even one response at a time fits.
         """
         for group, rate in zip(self._optimizer.param_groups, (lr, value_lr), strict=True):
@@ -125,6 +127,7 @@ class Updater:
             if stopped:
                 break
         self._optimizer.zero_grad(set_to_none=True)
+        self._check_weights(experience)
         policy_kl = sum(last_epoch_kl) / len(last_epoch_kl)
         if self._measure_after and not stopped:
             policy_kl = self._kl_since(experience)
@@ -137,6 +140,26 @@ class Updater:
             first_ratio_deviation=history["ratio_max_deviation"][0],
             max_clipped_norm=max(history["clipped_norm"], default=0.0),
         )
+
+    @torch.no_grad()
+    def _check_weights(self, experience: Experience) -> None:
+        """Whether the policy can still be used: a look at its weights, and at one short text.
+
+        Weights may all be finite, and what they make of a text not be.
+        """
+        norms = torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))
+        if not bool(torch.isfinite(norms).all()):
+            raise NotFinite(
+                "The update made weights that are not finite numbers: the learning rate may be too "
+                "high.",
+                hint="Lower optim.lr.",
+            )
+        shortest = experience.sequences.lengths.argmin().reshape(1)
+        output = self._roles.policy_pass(experience.sequences.select(shortest))
+        assert output.values is not None
+        mask = experience.mask[shortest, : output.logprobs.shape[1]]
+        check_finite("After the update the policy's log-probabilities are", output.logprobs, mask)
+        check_finite("After the update the critic's values are", output.values, mask)
 
     @torch.no_grad()
     def _kl_since(self, experience: Experience) -> float:
@@ -271,11 +294,10 @@ class Updater:
             assert output.entropies is not None
             loss = loss - ppo.entropy_coef * token_mean(output.entropies, mask, tokens)
         if not torch.isfinite(loss.detach()):
-            raise TrainingError(
+            raise NotFinite(
                 "The loss is not a finite number: the learning rate may be too high, or float16 "
                 "too narrow for this model.",
                 hint="Lower optim.lr, or use dtype: bfloat16 or float32.",
-                code="training.not_finite",
             )
         loss.backward()  # type: ignore[no-untyped-call]
         return _named(policy, policy_stats, value, value_stats)
@@ -285,11 +307,10 @@ class Updater:
         norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
         if not torch.isfinite(norm):
             self._optimizer.zero_grad(set_to_none=True)
-            raise TrainingError(
+            raise NotFinite(
                 "The gradient is not a finite number: the learning rate may be too high, or "
                 "float16 too narrow for this model.",
                 hint="Lower optim.lr, or use dtype: bfloat16 or float32.",
-                code="training.not_finite",
             )
         clipped = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         device = self._parameters[0].device

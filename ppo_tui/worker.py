@@ -17,6 +17,7 @@ from ppo_tui.libraries import prepare_libraries
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.lock import RunLock
 from ppo_tui.runs.phase import Phase
+from ppo_tui.training import watchdog
 
 log = logging.getLogger("ppo_tui.worker")
 
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     if len(arguments) != 1:
         print("usage: python -m ppo_tui.worker RUN_DIR", file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE
+    if sys.__stderr__ is not None:
+        watchdog.enable(sys.__stderr__)
     prepare_libraries(sys.stdout)
     stop = _StopSignal()
     try:
@@ -50,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             phase = Session(run, lambda: stop.received).execute()
     except PpoTuiError as error:
-        log.error(
-            "%s: %s %s", error.code, error.message, error.hint, exc_info=error.__cause__ or error
-        )
+        # In this form `runs.last_words` finds it, where the run's state could not be written.
+        hint = f" [{error.hint}]" if error.hint else ""
+        log.error("%s: %s%s", error.code, error.message, hint, exc_info=error.__cause__ or error)
         return error.exit_code
     # Whoever reads the log sees the traceback; the run's state says what happened in a sentence.
     except Exception:

@@ -2,12 +2,13 @@
 
 Base of home, of the form for a new run and of a run's own screen, which say which run is meant.
 Whatever takes time is done in a thread; how it ended is told by the app, since the screen may be
-gone by then.
+gone by then. Code that a run names and that is not confirmed yet is asked about before it starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -23,6 +24,7 @@ from .widgets.preset_picker import DEMO, TASTE
 
 if TYPE_CHECKING:
     from ppo_tui.config.resolve import ResolvedConfig
+    from ppo_tui.trust import Code
 
 
 class RunDeeds(PpoScreen[None]):
@@ -85,28 +87,48 @@ class RunDeeds(PpoScreen[None]):
         """Make and start a run that learns from ratings, then open it."""
         self.start_run(None, TASTE, "starting a run that waits for your ratings …")
 
-    def start_run(self, resolved: ResolvedConfig | None, source: str | None, words: str) -> None:
+    def start_run(
+        self,
+        resolved: ResolvedConfig | None,
+        source: str | None,
+        words: str,
+        agreed: Sequence[Code] = (),
+    ) -> None:
         """Make a run and start its worker, then open it.
 
         Args:
             resolved: Its configuration; that of the preset `source` if left out.
             source: The preset that it is made from, if it is.
             words: What is said meanwhile.
+            agreed: Code that the user has just said may run.
         """
         if not self.busy:
             self._set_busy(words)
-            self._start_in_thread(resolved, source)
+            self._start_in_thread(resolved, source, words, agreed)
 
     @work(thread=True, group="start", exit_on_error=False)
-    def _start_in_thread(self, resolved: ResolvedConfig | None, source: str | None) -> None:
+    def _start_in_thread(
+        self,
+        resolved: ResolvedConfig | None,
+        source: str | None,
+        words: str,
+        agreed: Sequence[Code],
+    ) -> None:
         from ppo_tui.config.paths import with_absolute_paths
         from ppo_tui.config.resolve import resolve
         from ppo_tui.prepare.new_run import make_run, start
         from ppo_tui.runs.launch import let_go
+        from ppo_tui.trust import confirm, named_code, unconfirmed
 
         worker = get_current_worker()
         try:
+            confirm(agreed)
             settings = resolved or with_absolute_paths(resolve(source or DEMO))
+            codes = unconfirmed(named_code(settings.config))
+            if codes:
+                again = partial(self.start_run, settings, source, words)
+                self.app.call_later(self._ask_about_code, codes, again)
+                return
             new = make_run(settings, source, None)
             if worker.is_cancelled:  # the screen was left while the settings were checked
                 new.unmake()
@@ -131,18 +153,29 @@ class RunDeeds(PpoScreen[None]):
 
     # ---- one that is there
 
-    def resume(self, run: RunDirectory) -> None:
-        """Go on with a run from its last checkpoint."""
+    def resume(self, run: RunDirectory, agreed: Sequence[Code] = ()) -> None:
+        """Go on with a run from its last checkpoint.
+
+        Args:
+            run: The run.
+            agreed: Code that the user has just said may run.
+        """
         if not self.busy:
             self._set_busy(f"resuming {shown(run.name)} …")
-            self._resume_in_thread(run)
+            self._resume_in_thread(run, agreed)
 
     @work(thread=True, group="start", exit_on_error=False)
-    def _resume_in_thread(self, run: RunDirectory) -> None:
-        from ppo_tui.prepare.resume import resume_run
+    def _resume_in_thread(self, run: RunDirectory, agreed: Sequence[Code]) -> None:
+        from ppo_tui.prepare.resume import code_to_confirm, resume_run
         from ppo_tui.runs.launch import let_go
+        from ppo_tui.trust import confirm
 
         try:
+            confirm(agreed)
+            codes = code_to_confirm(run)
+            if codes:
+                self.app.call_later(self._ask_about_code, codes, partial(self.resume, run))
+                return
             let_go(resume_run(run))
         except PpoTuiError as error:
             self.app.call_later(self._refused, error)
@@ -177,14 +210,17 @@ class RunDeeds(PpoScreen[None]):
     @work(thread=True, group="stop", exit_on_error=False)
     def _stop_in_thread(self, run: RunDirectory, mode: str) -> None:
         from ppo_tui.runs.control import post
+        from ppo_tui.runs.state import observe
 
         ends = "saves and stops after its step" if mode == "save" else "stops, without a checkpoint"
         try:
             post(run, "stop", mode=mode)
+            halted = observe(run).suspended_words
         except PpoTuiError as error:
             self.app.call_later(self.refused, error)
         else:
-            self.app.call_later(self.did, f"{shown(run.name)} {ends}.")
+            words = f"{ends} once it goes on: {halted}" if halted else ends
+            self.app.call_later(self.did, f"{shown(run.name)} {words}.")
 
     @work(thread=True, group="stop", exit_on_error=False)
     def _end_in_thread(self, run: RunDirectory) -> None:
@@ -223,6 +259,20 @@ class RunDeeds(PpoScreen[None]):
             self.app.call_later(self.refused, error)
         else:
             self.app.call_later(self.did, f"{shown(run.name)} is deleted.")
+
+    # ---- code of somebody's
+
+    def _ask_about_code(
+        self, codes: Sequence[Code], again: Callable[[Sequence[Code]], None]
+    ) -> None:
+        """Ask whether it may run; only a yes is remembered, and goes on with what was begun."""
+        from .code_question import CodeQuestion
+
+        self._set_busy("")
+        if self.standing:
+            self.app.push_screen(CodeQuestion(codes), lambda yes: again(codes) if yes else None)
+        else:
+            self.app.tell("Not started: it names code that you have not confirmed.")
 
     # ---- how a start ended
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual.content import Content
 
 from ppo_tui.runs.diagnosis import Finding
@@ -86,6 +84,8 @@ def status_of(
     step, total = _steps(seen, story)
     state = Content.styled(phase_words(seen.phase), f"bold {_STYLES.get(seen.phase, '')}".strip())
     parts: list[tuple[int, Content]] = [(0, state)]
+    if seen.suspended:
+        parts.append((0, Content.styled("suspended", "bold $text-warning")))
     done = f" {100 * min(step, total) // total}%" if total else ""
     parts.append((0, Content(f"step {step}/{total or '?'}{done}")))
     if seen.alive and (left := story.seconds_left(total)) is not None:
@@ -125,10 +125,12 @@ def _width(parts: list[Content]) -> int:
 
 def standstill(seen: Observed | None, story: RunStory) -> str:
     """That nothing moves though a worker is there, in words; empty while something does."""
-    if seen is None or not seen.alive or seen.phase not in WORKING_PHASES:
+    if seen is None:
+        return ""
+    still = story.seconds_still(seen.state.updated)
+    if not seen.alive or seen.suspended or seen.phase not in WORKING_PHASES:
         return ""
     rate = story.seconds_per_step
-    still = time.time() - seen.state.updated
     if still < max(FEWEST_STILL_SECONDS, STILL_STEPS * (rate or 60.0)):
         return ""
     how_long = f"{still // 60:.0f} min" if still >= 60 else "half a minute"
@@ -151,6 +153,8 @@ def resting_line(seen: Observed | None, still: str, keys: dict[str, str]) -> Con
         still: That nothing moves though it should, in words.
         keys: Action to the key that does it.
     """
+    if seen is not None and (words := seen.suspended_words):
+        return literal(f"▲ {words[:1].upper()}{words[1:]}. [{keys['stop']}: end it]")
     if waiting := waiting_of(seen):
         said = Content.styled("? It waits for your ratings: ", "bold")
         doings = f"[{keys['rate']}: rate   {keys['continue']}: go on]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,9 @@ _DIAGNOSED_A_BATCH = 48
 
 _RATE_STEPS = 30
 _MOST_LOADS = 2000
+
+LONGEST_GAP = 86_400.0
+"""Seconds beyond which two steps lie apart because the clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class RunStory:
 
     def __init__(self, session_began: float = 0.0) -> None:
         self.history = History()
+        self._mark: float | None = None
+        self._marked_at = 0.0
         self.session_began = session_began
         self.read = 0.0
         self._smoothers: dict[tuple[str, float], Smoother] = {}
@@ -159,10 +165,23 @@ class RunStory:
         """
         _, times = self.history.times()
         recent = times[-_RATE_STEPS - 1 :]
-        recent = recent[recent >= self.session_began]
-        gaps = np.diff(recent[np.isfinite(recent)])
-        gaps = gaps[gaps >= 0]
+        recent = recent[np.isfinite(recent)]
+        # With the clock set back behind the session's beginning, the beginning tells nothing.
+        if len(recent) and recent[-1] >= self.session_began:
+            recent = recent[recent >= self.session_began]
+        gaps = np.diff(recent)
+        gaps = gaps[(gaps >= 0) & (gaps < LONGEST_GAP)]
         return float(np.median(gaps)) if len(gaps) else None
+
+    def seconds_still(self, mark: float) -> float:
+        """Seconds for which `mark` has not changed, as far as has been seen here.
+
+        Counted by this viewer's own clock: when the run was last heard of stands in its files by a
+        clock that may have been set since.
+        """
+        if mark != self._mark:
+            self._mark, self._marked_at = mark, monotonic()
+        return monotonic() - self._marked_at
 
     def seconds_left(self, total: int) -> float | None:
         """Seconds until `total` steps are done, at this session's own rate."""

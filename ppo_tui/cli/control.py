@@ -78,7 +78,8 @@ def _ask(name: str, kind: str, words: str, *, as_json: bool, **args: Any) -> Non
         )
     request = post(run, kind, **args)
     answer = _wait_for_answer(run, request)
-    if answer is None and not (seen := observe(run)).alive:
+    seen = observe(run)
+    if answer is None and not seen.alive:
         # Nobody is left to take it, and the next worker must not.
         with contextlib.suppress(OSError):
             (run.control_path / f"{request}.json").unlink(missing_ok=True)
@@ -93,13 +94,16 @@ def _ask(name: str, kind: str, words: str, *, as_json: bool, **args: Any) -> Non
                 "run_dir": str(run.path),
                 "request": kind,
                 "answered": answer is not None,
-                "state": observe(run).phase.value,
+                "state": seen.phase.value,
+                "suspended": seen.suspended is not None,
                 "message": message,
             }
         )
         return
     tell(f"{shown(run.name)}: {message}" if message else f"{shown(run.name)} {words}.")
-    if answer is None and seen.alive:
+    if answer is None and seen.suspended:
+        say(f"The run cannot answer: {seen.suspended_words}.")
+    elif answer is None and seen.alive:
         say("The run has not answered yet; it takes requests between the parts of a step.")
 
 
@@ -111,14 +115,18 @@ def _in_words(answer: Event) -> str:
 
 
 def _wait_for_answer(run: RunDirectory, request: str) -> Event | None:
-    """The event that answers a request, or None if none came in time or the worker went away."""
+    """The event that answers a request.
+
+    None if none came in time, the worker went away, or it is halted and cannot answer.
+    """
     from ppo_tui.runs.state import observe
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        alive = observe(run).alive  # before the journal, so that a last word is not missed
+        seen = observe(run)  # before the journal, so that a last word is not missed
         answer = _answer_in_journal(run, request)
-        if answer is not None or not alive or time.monotonic() >= deadline:
+        nobody = not seen.alive or seen.suspended
+        if answer is not None or nobody or time.monotonic() >= deadline:
             return answer
         time.sleep(POLL_SECONDS)
 

@@ -7,6 +7,7 @@ means here is the caller's choice: stop the run, or only stop looking.
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import threading
 import time
@@ -16,8 +17,12 @@ from subprocess import Popen
 from types import FrameType
 
 from ppo_tui.cli.view import open_view
+from ppo_tui.errors import RunBusy
 from ppo_tui.runs.control import post
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.last_words import last_words
+from ppo_tui.runs.launch import last_launch
+from ppo_tui.runs.lock import holder
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.progress import Progress
@@ -77,7 +82,7 @@ def follow(run: RunDirectory, *, stops: bool, worker: Popen[bytes] | None = None
     progress = Progress(run)
     footer, asked, ended_at = FOOTER_STOP if stops else FOOTER_WATCH, 0, 0.0
     left = False
-    with _signals() as signals, open_view(run, progress) as view:
+    with _signals() as signals, _terminal_may_go(signals), open_view(run, progress) as view:
         while True:
             gone = worker is not None and worker.poll() is not None
             seen = observe(run)  # before the journals, so that the last look misses nothing
@@ -100,6 +105,7 @@ def follow(run: RunDirectory, *, stops: bool, worker: Popen[bytes] | None = None
                 view.note(footer)
             time.sleep(POLL_SECONDS)
         view.end(seen)
+    left |= bool(signals.other) and not gone and not seen.ended
     error = None if left else _error_of(run, seen, progress, worker)
     phase = Phase.CRASHED if error and error.code == "run.crashed" else seen.phase
     state = seen.state
@@ -109,22 +115,38 @@ def follow(run: RunDirectory, *, stops: bool, worker: Popen[bytes] | None = None
 def _error_of(
     run: RunDirectory, seen: Observed, progress: Progress, worker: Popen[bytes] | None
 ) -> ErrorInfo | None:
-    # A worker that died before it wrote a word leaves the state of the session before.
-    silent = seen.state.updated < progress.session_began
     exit_code = worker.poll() if worker is not None else None
-    if exit_code is not None and (not seen.ended or (exit_code and silent)):
-        return ErrorInfo(
-            "run.crashed",
-            f"the worker ended before it began (exit code {exit_code})",
-            f"Its last output is in {shown(run.log_path)}.",
-        )
-    if seen.phase is not Phase.CRASHED or seen.error is None:
+    if exit_code is not None and worker is not None and not _spoke(run, seen, worker):
+        if seen.alive:  # the run was taken by another in the same instant
+            by = holder(run) or seen.state.process
+            return ErrorInfo(
+                RunBusy.default_code,
+                f"another worker holds {shown(run.name)}: process {by.pid if by else 'unknown'}",
+                f"`ppo-tui watch {shown(run.name)}` follows it.",
+            )
+        if exit_code or not seen.ended:
+            return last_words(run, last_launch(run)) or ErrorInfo(
+                "run.crashed",
+                f"the worker ended before it began (exit code {exit_code})",
+                f"Its last output is in {shown(run.log_path)}.",
+            )
+    if seen.phase is not Phase.CRASHED or seen.error is None or seen.last_words is not None:
         return seen.error
     message = seen.error.message
     if exit_code is not None and exit_code < 0:
         message = f"{message}; it was killed by {_signal_name(-exit_code)}"
     hint = f"Its last output is in {shown(run.log_path)}; go on from the last checkpoint with"
     return ErrorInfo(seen.error.code, message, f"{hint} `ppo-tui resume {shown(run.name)}`.")
+
+
+def _spoke(run: RunDirectory, seen: Observed, worker: Popen[bytes]) -> bool:
+    """Whether the worker wrote the state, and not one of an earlier session."""
+    wrote, launched = seen.state.process, last_launch(run)
+    if wrote is None or wrote.pid != worker.pid:
+        return False
+    # A number comes again, after a reboot above all.
+    started_it = launched is not None and launched.process.pid == worker.pid
+    return launched is None or not started_it or launched.process.is_same_as(wrote)
 
 
 def _signal_name(number: int) -> str:
@@ -148,6 +170,16 @@ class _Signals:
 
     def on_other(self, number: int, _frame: FrameType | None) -> None:
         self.other = number
+
+
+@contextlib.contextmanager
+def _terminal_may_go(signals: _Signals) -> Iterator[None]:
+    """Let a terminal that was closed take nothing more: there is nobody left to be told."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or not signals.other:
+            raise
 
 
 @contextlib.contextmanager

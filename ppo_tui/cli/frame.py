@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -90,13 +89,12 @@ def _heading(title: Title, progress: Progress) -> Text:
 def _bar(title: Title, seen: Observed, progress: Progress) -> RenderableType:
     step, total = max(progress.step, 0), title.total or seen.state.total
     left = progress.seconds_left(total)
-    elapsed = time.time() - progress.session_began if progress.session_began else None
     words = WORDS[seen.phase]
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True, justify="right")
-    clock = f"{duration(elapsed)} so far"
+    clock = f"{duration(progress.seconds_so_far)} so far"
     if seen.phase in (Phase.EVALUATING, Phase.SAVING) and step >= total:
         clock += ", nearly done"
     elif left is not None:
@@ -181,7 +179,8 @@ def _health(progress: Progress, width: int) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for item in list(progress.health.values())[-2:]:
         where = f"step {item.step}: " if item.step is not None else ""
-        text = Text(f"{item.level or 'note'}: {where}{plain(item.message)}", style="yellow")
+        level = plain(item.level or "note")
+        text = Text(f"{level}: {where}{plain(item.message)}", style="yellow")
         if item.hint:
             text.append(f" {plain(item.hint)}", style="dim")
         text.truncate(2 * width - 1, overflow="ellipsis")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -73,15 +74,24 @@ def exit_code(followed: Followed, *, stops: bool) -> int:
 
 
 def conclude(run: RunDirectory, followed: Followed, *, stops: bool, as_json: bool) -> int:
-    """Print how the run ended; the exit code."""
+    """Print how the run ended; the exit code.
+
+    To a terminal that was closed meanwhile nothing can be told, and that is no error.
+    """
+    with contextlib.suppress(OSError) if followed.signal else contextlib.nullcontext():
+        _tell(run, followed, as_json=as_json)
+    return exit_code(followed, stops=stops)
+
+
+def _tell(run: RunDirectory, followed: Followed, *, as_json: bool) -> None:
     if as_json:
         answer_json(as_object(run, followed))
-        return exit_code(followed, stops=stops)
+        return
     name = shown(run.name)
     if followed.left:
         say(f"{name} goes on by itself (step {followed.step} of {followed.total}).")
         say(f"`ppo-tui watch {name}` follows it, `ppo-tui stop {name}` ends it.")
-        return exit_code(followed, stops=stops)
+        return
     if followed.step:
         _summarise(run, followed)
     elif followed.error is None:
@@ -90,14 +100,12 @@ def conclude(run: RunDirectory, followed: Followed, *, stops: bool, as_json: boo
         report(followed.error.code, followed.error.message, followed.error.hint, as_json=False)
     elif followed.phase is Phase.STOPPED:
         say(f"`ppo-tui resume {name}` goes on where it stopped.")
-    return exit_code(followed, stops=stops)
 
 
 def _summarise(run: RunDirectory, followed: Followed) -> None:
     progress = followed.progress
     first, last = progress.first, progress.metrics
-    took = progress.last_time - progress.session_began if progress.session_began else None
-    time_taken = f" in {duration(took)}" if took is not None and took > 0 else ""
+    time_taken = f" in {duration(progress.took)}" if progress.took else ""
     tell(f"{followed.phase.value} after step {followed.step} of {followed.total}{time_taken}")
     for title, name in (
         ("reward", "reward/score"),

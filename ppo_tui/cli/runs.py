@@ -63,7 +63,9 @@ def list_(as_json: Json = False) -> None:
 def show_(name: Run, as_json: Json = False) -> None:
     """Show how a run is doing, or how it ended."""
     from ppo_tui.cli.outcome import adapter_path, share_of_optimum
+    from ppo_tui.runs.best import best_of
     from ppo_tui.runs.catalog import find_run, summarise
+    from ppo_tui.runs.checkpoints import list_checkpoints
     from ppo_tui.runs.paths import shown
     from ppo_tui.runs.progress import Progress
     from ppo_tui.runs.state import observe
@@ -74,6 +76,7 @@ def show_(name: Run, as_json: Json = False) -> None:
     progress = Progress(run)
     progress.poll()
     adapter, share = adapter_path(run, progress), share_of_optimum(progress)
+    saved, best = sorted(step for step, _ in list_checkpoints(run.checkpoints_path)), best_of(run)
     if as_json:
         answer_json(
             {
@@ -81,6 +84,8 @@ def show_(name: Run, as_json: Json = False) -> None:
                 "metrics": dict(progress.metrics),
                 "evaluation": progress.evaluation.metrics if progress.evaluation else None,
                 "adapter": str(adapter) if adapter else None,
+                "checkpoints": saved,
+                "best_step": best.step,
                 "error": seen.error.to_json() if seen.error else None,
             }
         )
@@ -91,6 +96,7 @@ def show_(name: Run, as_json: Json = False) -> None:
         if seen.error.hint:
             tell(f"  {'':<16}{seen.error.hint}")
     rows = [
+        ("process", seen.suspended_words),
         ("model", summary.model),
         ("preset", summary.preset),
         ("for", summary.description),
@@ -99,6 +105,8 @@ def show_(name: Run, as_json: Json = False) -> None:
     rows += [(metric, number(value)) for metric, value in sorted(progress.metrics.items())]
     if share is not None:
         rows.append(("of the optimum", percent(share)))
+    marked = [f"{step} (best)" if step == best.step else str(step) for step in saved]
+    rows.append(("checkpoints", f"after step {', '.join(marked)}" if marked else ""))
     rows += [("adapter", shown(adapter) if adapter else ABSENT), ("run", shown(run.path))]
     widest = max(16, *(len(key) + 2 for key, _ in rows))
     for key, value in rows:
@@ -140,7 +148,7 @@ def delete(
     from ppo_tui.runs.paths import shown
     from ppo_tui.text.plain import plain
 
-    run = find_run(name)
+    run = find_run(name, links=True)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(
@@ -165,6 +173,7 @@ def _as_object(run: RunSummary) -> dict[str, Any]:
         "run_dir": str(run.path),
         "state": run.phase.value if run.phase else None,
         "alive": run.alive,
+        "suspended": bool(run.suspended),
         "step": run.step,
         "total": run.total,
         "model": run.model,
@@ -195,6 +204,7 @@ def _print_table(runs: list[RunSummary]) -> None:
     for run in runs:
         changed = ago(now - run.updated) if run.updated else ""
         state = run.phase.value if run.phase else "unusable"
+        state += " (suspended)" if run.suspended else ""
         step = f"{run.step}/{run.total}" if run.phase else ""
         reward = number(run.reward if run.reward is not None else math.nan) if run.phase else ""
         what = run.problem or run.model

@@ -17,6 +17,7 @@ from ppo_tui.cli.lines import Lines, rate_words
 from ppo_tui.config.resolve import parse_config
 from ppo_tui.config.schema import BUNDLED
 from ppo_tui.errors import ConfigError
+from ppo_tui.runs.atomic import read_small
 from ppo_tui.runs.catalog import summarise
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.phase import Phase
@@ -25,6 +26,8 @@ from ppo_tui.runs.state import Observed
 from ppo_tui.text.plain import plain
 
 REPAINT_SECONDS = 0.25
+
+_LONGEST_CONFIG = 1 << 20
 
 
 class View(Protocol):
@@ -55,7 +58,7 @@ def title_of(run: RunDirectory) -> Title:
     """The run's name, model, preset and device; what cannot be read is left empty."""
     summary = summarise(run.path)
     try:
-        text = run.config_path.read_text(encoding="utf-8", errors="replace")
+        text = read_small(run.config_path, _LONGEST_CONFIG).decode("utf-8", "replace")
         config = parse_config(text, run.config_path.name)
     except (ConfigError, OSError):  # a newer version's; the worker is the one to complain
         return Title(run.name, summary.model, summary.preset, "", summary.total)
@@ -68,11 +71,15 @@ class _PlainLines:
     def __init__(self, progress: Progress, title: Title) -> None:
         self._progress = progress
         self._lines = Lines(title.total, title.name)
+        self._halted = False
 
     def update(self, seen: Observed, footer: str) -> None:
         if self._progress.poll():
             self._lines.tell(self._progress)
         self._lines.tell_phase(self._progress, seen.phase)
+        if bool(seen.suspended) is not self._halted:
+            self._halted = bool(seen.suspended)
+            say(f"warning: {seen.suspended_words}." if self._halted else "Its process goes on.")
 
     def note(self, text: str) -> None:
         say(text)
@@ -99,6 +106,8 @@ class _Picture:
         self._progress.take_news()
         if seen.phase is Phase.AWAITING_RATINGS:
             footer = f"{rate_words(plain(self._title.name))} {footer}"
+        if seen.suspended:
+            footer = f"{seen.suspended_words[:1].upper()}{seen.suspended_words[1:]}. {footer}"
         picture = frame(self._title, seen, self._progress, footer, self._screen)
         self._live.update(picture, refresh=True)
 

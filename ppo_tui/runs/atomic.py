@@ -23,14 +23,28 @@ NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, getattr(errno, "ESTALE", errno.ENOENT), errno.ENODEV}
 
 
 def storage_error(path: str | os.PathLike[str], error: OSError) -> StorageError:
     """The error that a user sees for a failed write.
 
-    Codes: `storage.full`, `storage.permission`, and `storage.failed` for anything else.
+    Codes: `storage.full`, `storage.permission`, `storage.gone` where the folder is no longer there,
+    `run.link` where a link would lead the write elsewhere, and `storage.failed` for anything else.
     """
     where = shown(path)
+    if error.errno == errno.ELOOP:
+        return StorageError(
+            f"{where} is a symbolic link, and nothing of a run is written through one",
+            hint="Remove the link, or put the file itself in its place.",
+            code="run.link",
+        )
+    if error.errno in _GONE:
+        return StorageError(
+            f"{where} could not be written: its folder is not there",
+            hint="If it was there before: it was deleted or moved, or its disk is not mounted now.",
+            code="storage.gone",
+        )
     if error.errno in _FULL:
         return StorageError(
             f"the disk is full: {where} could not be written",
@@ -49,12 +63,18 @@ def storage_error(path: str | os.PathLike[str], error: OSError) -> StorageError:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, but nothing that could block the reader, such as a pipe.
+    """Open a file for reading, but no link, and nothing that could block the reader, as a pipe can.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.
     """
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(path, flags | NO_FOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
+        raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
@@ -92,6 +112,28 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def write_in_place(path: Path, content: bytes) -> None:
+    """Write over the beginning of a file, where a disk has no room for a second one beside it.
+
+    A small file keeps its block, so this takes no space. What was longer is filled up with blanks:
+    cutting it is one more thing that could fail.
+
+    Raises:
+        StorageError: The write failed; on a file system that never writes over a block, a full disk
+            can refuse this as well.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | NO_FOLLOW)
+        try:
+            room = os.fstat(fd).st_size
+            write_all(fd, content.rstrip(b"\n").ljust(room - 1) + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def write_atomic(path: Path, data: str | bytes, *, durable: bool = True) -> None:
     """Replace a file so that a reader, or a crash, sees the old content or the new one.
 
@@ -124,3 +166,13 @@ def write_atomic(path: Path, data: str | bytes, *, durable: bool = True) -> None
             sync_directory(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of a file that were killed in `write_atomic` left beside it.
+
+    Only for a file whose one writer this is: another's unfinished write would be removed as well.
+    """
+    with contextlib.suppress(OSError):  # what stays costs a block, and is tried again next time
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            left.unlink(missing_ok=True)

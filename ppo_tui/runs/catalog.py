@@ -6,6 +6,7 @@ For `ppo-tui runs` and the app's first screen. Reads a little of each run, never
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import secrets
@@ -41,6 +42,7 @@ class RunSummary:
 
     Attributes:
         phase: As observed; None if the directory is broken.
+        suspended: Its worker's process is halted, as by SIGSTOP: how it goes on, in words.
         model: `model.name` of its configuration.
         preset: From the line `# preset: NAME` at the head of config.yaml.
         reward: `reward/score` of the last step.
@@ -69,6 +71,7 @@ class RunSummary:
     message: str = ""
     error: ErrorInfo | None = None
     problem: str = ""
+    suspended: str = ""
 
 
 class Catalog:
@@ -177,6 +180,7 @@ class WatchedRun:
             updated=seen.state.updated,
             message=seen.state.message,
             error=seen.error,
+            suspended=seen.suspended_words,
         )
 
     def _changed(self, name: str) -> bool:
@@ -231,8 +235,12 @@ def _last_saved(run: RunDirectory) -> int | None:
     return found[0][0] if found else None
 
 
-def find_run(text: str) -> RunDirectory:
+def find_run(text: str, *, links: bool = False) -> RunDirectory:
     """The run that a person means: a path, a name, the beginning of one, or `last`.
+
+    Args:
+        text: What was typed.
+        links: As for `RunDirectory.open`.
 
     Raises:
         RunError: No run fits (`run.missing`), several do (`run.ambiguous`), or what is meant is no
@@ -246,15 +254,15 @@ def find_run(text: str) -> RunDirectory:
         raise _missing("there is no run yet", "`ppo-tui demo` makes one in a minute.")
     typed = Path(os.path.expanduser(text))
     if "\0" not in text and (len(typed.parts) > 1 or text in (".", "..")):
-        return RunDirectory.open(typed)
+        return RunDirectory.open(typed, links=links)
     names = _names(root)
     if text in names:
-        return RunDirectory.open(root / text)
+        return RunDirectory.open(root / text, links=links)
     if text and os.path.isfile(typed / "state.json"):
-        return RunDirectory.open(typed)
+        return RunDirectory.open(typed, links=links)
     begun = [name for name in names if text and name.startswith(text)]
     if len(begun) == 1:
-        return RunDirectory.open(root / begun[0])
+        return RunDirectory.open(root / begun[0], links=links)
     short = text if len(text) <= 80 else f"{text[:79]}…"
     if begun:
         few = ", ".join(begun[:5]) + (", …" if len(begun) > 5 else "")
@@ -272,13 +280,15 @@ def delete_run(run: RunDirectory) -> None:
         RunError: It is no run directory, or a link to one.
         StorageError: It cannot be removed.
     """
-    run = RunDirectory.open(run.path)
+    run = RunDirectory.open(run.path, links=True)
     if run.path.is_symlink():
         raise RunError(
             f"{shown(run.path)} is a link to {shown(run.path.resolve())}; delete that run itself",
             code="run.not_a_run",
         )
-    with RunLock(run).acquire(timeout=0.1):
+    with contextlib.ExitStack() as hold:
+        if not run.lock_path.is_symlink():  # else no worker has ever taken the run
+            hold.enter_context(RunLock(run).acquire(timeout=0.1))
         _refuse_if_starting(run)
         # Moved first: no worker and no viewer ever meets half a run.
         grave = run.path.with_name(f".{run.name}.deleted-{secrets.token_hex(4)}")

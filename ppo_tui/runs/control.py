@@ -8,6 +8,7 @@ request is set aside and reported.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import secrets
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo_tui.errors import RunError, UsageError, did_you_mean
+from ppo_tui.errors import RunError, StorageError, UsageError, did_you_mean
 from ppo_tui.runs import strict_json
 from ppo_tui.runs.atomic import read_small, storage_error, write_atomic
 from ppo_tui.runs.paths import shown
@@ -77,12 +78,24 @@ def post(run: RunDirectory, kind: str, **args: Any) -> str:
     """
     checked = _check(kind, args)
     folder = run.control_path
+    if folder.is_symlink():
+        raise RunError(
+            f"{shown(run.path)} takes no requests: control/ is a symbolic link", code="run.link"
+        )
     if not folder.is_dir():
         raise RunError(f"{shown(run.path)} takes no requests: control/ is gone", code="run.missing")
     request = f"{_next_number(folder):020d}-{secrets.token_hex(4)}"
     record = {"v": 1, "id": request, "time": time.time(), "kind": kind, "args": checked}
     write_atomic(folder / f"{request}.json", strict_json.dumps(record) + "\n")
     return request
+
+
+def waiting(run: RunDirectory) -> list[str]:
+    """Names of the files in which requests wait, oldest first; none if the folder is no use."""
+    try:
+        return _requests_in(run.control_path)
+    except StorageError:
+        return []
 
 
 class Inbox:
@@ -97,25 +110,21 @@ class Inbox:
         """The requests that wait, oldest first; each comes again until it is answered.
 
         Raises:
-            StorageError: The folder cannot be read.
+            StorageError: The folder cannot be read, or the run is gone with it: a worker that
+                waits for somebody would else wait for ever.
         """
+        if not self._folder.parent.is_dir():
+            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise storage_error(self._folder, gone)
         self.set_aside = []
-        try:
-            names = sorted(os.listdir(self._folder))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise storage_error(self._folder, error) from error
         requests = []
-        for name in names:
-            if not name.endswith(".json") or name.startswith("."):
-                continue
+        for name in _requests_in(self._folder):
             path = self._folder / name
             try:
                 requests.append(_read(path))
             except FileNotFoundError:
                 continue  # withdrawn in the meantime
-            except (OSError, ValueError, UsageError) as error:
+            except (OSError, ValueError, OverflowError, UsageError) as error:
                 self._put_aside(path, _reason(error))
         return requests
 
@@ -135,6 +144,21 @@ class Inbox:
         self.set_aside.append(SetAside(path.name, problem))
         with contextlib.suppress(OSError):  # it is reported either way, then again next time
             path.rename(path.with_name(f"{path.name}.damaged"))
+
+
+def _requests_in(folder: Path) -> list[str]:
+    """Names of the requests in the folder, oldest first; none if it is not there, or is a link.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        names = [] if folder.is_symlink() else sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return [name for name in names if name.endswith(".json") and not name.startswith(".")]
 
 
 def _reason(error: Exception) -> str:

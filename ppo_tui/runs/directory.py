@@ -16,6 +16,7 @@ from typing import Self
 
 from ppo_tui.errors import RunError, RunExists
 from ppo_tui.runs.atomic import NO_FOLLOW, storage_error, sync_directory, write_all
+from ppo_tui.runs.lock import ROOM
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.records import RunState
@@ -110,6 +111,7 @@ class RunDirectory:
             for folder in (run.control_path, run.checkpoints_path):
                 folder.mkdir(mode=0o700)
                 made.append(folder)
+            _write_new(run.lock_path, " " * (ROOM - 1) + "\n", made)
             # Last, because a directory without it is no run yet.
             made.append(run.state_path)
             write_state(run, RunState(Phase.CREATED, total=total, started=time.time()))
@@ -124,11 +126,16 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The run directory at a path.
+    def open(cls, path: Path, *, links: bool = False) -> Self:
+        """The run directory at a path, which may itself be a link.
+
+        Args:
+            path: Where it is.
+            links: Take one that has links in place of its files; only to be removed.
 
         Raises:
-            RunError: There is nothing (`run.missing`), or it is no run (`run.not_a_run`).
+            RunError: There is nothing (`run.missing`), it is no run (`run.not_a_run`), or one of
+                its files is a link, which could lead anywhere (`run.link`).
         """
         run = cls(_absolute(path))
         where = shown(run.path)
@@ -140,8 +147,10 @@ class RunDirectory:
             )
         if not run.path.is_dir():
             raise RunError(f"{where} is a file, not a run directory", code="run.not_a_run")
+        if not links:
+            _refuse_links(run)
         for file in (run.config_path, run.state_path):
-            if not file.is_file():
+            if not (file.is_file() or (links and file.is_symlink())):
                 raise RunError(
                     f"{where} is not a run directory: it has no {file.name}", code="run.not_a_run"
                 )
@@ -157,6 +166,36 @@ def new_run_path(root: Path, stem: str) -> Path:
         count += 1
         path = root / f"{base}-{count}"
     return path
+
+
+_ENTRIES = (
+    "config.yaml",
+    "state.json",
+    "events.jsonl",
+    "samples.jsonl",
+    "pool.jsonl",
+    "ratings.jsonl",
+    "control",
+    "checkpoints",
+    "log.txt",
+    "lock",
+    "launch.json",
+)
+
+
+def _refuse_links(run: RunDirectory) -> None:
+    """Whoever reads or writes a run stays inside it: none of its entries may lead elsewhere.
+
+    Files are opened without following links besides; this is for folders, and for a clear sentence.
+    """
+    for name in _ENTRIES:
+        if (run.path / name).is_symlink():
+            raise RunError(
+                f"{name} of {shown(run.path)} is a symbolic link, and a run's files must lie in it",
+                hint="Put the file itself in the link's place, if the run is from somebody you "
+                "trust.",
+                code="run.link",
+            )
 
 
 def _absolute(path: Path) -> Path:
@@ -177,7 +216,7 @@ def _claim(path: Path, made: list[Path]) -> None:
         missing.append(missing[-1].parent)
     for folder in reversed(missing[1:]):
         with contextlib.suppress(FileExistsError):  # another run is made beside this one
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             made.append(folder)
     try:
         path.mkdir(mode=0o700)

@@ -75,7 +75,8 @@ class JournalWriter:
             if os.fstat(self._fd).st_nlink == 0:
                 raise StorageError(
                     f"{shown(self._path)} was deleted while the run was writing it",
-                    code="storage.failed",
+                    hint="Deleting a run that goes on loses it; `ppo-tui stop` ends it first.",
+                    code="storage.gone",
                 )
             write_all(self._fd, line)
         except OSError as error:

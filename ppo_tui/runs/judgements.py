@@ -211,20 +211,19 @@ def to_json(judgement: Judgement) -> Json:
 
 
 def from_json(record: Mapping[str, Any]) -> Judgement | None:
-    """The judgement in a line's object; None if only a newer ppo-tui can read it.
+    """The judgement in a line's object; None if a newer ppo-tui wrote it.
+
+    A newer one may mean something else by the same words, and what is misread here is learnt.
 
     Raises:
         ValueError: It is none.
     """
+    if whole_in(record, "v", SCHEMA_VERSION) > SCHEMA_VERSION:
+        return None
     made = _KINDS.get(text_in(record, "kind"))
-    try:
-        if made is None:
-            raise ValueError("it is of no kind that is known")
-        return made.from_json(record)
-    except ValueError:
-        if whole_in(record, "v", SCHEMA_VERSION) > SCHEMA_VERSION:
-            return None
-        raise
+    if made is None:
+        raise ValueError("it is of no kind that is known")
+    return made.from_json(record)
 
 
 def new_rating(
@@ -283,6 +282,7 @@ class Ratings:
 
     Attributes:
         damaged: Lines that are no judgement.
+        newer: Lines that a newer ppo-tui wrote; they are left out.
         others: What was read and is not in force (taken back, given again since), and what takes
             back; `merge` needs it.
     """
@@ -292,6 +292,7 @@ class Ratings:
     skips: tuple[Skip, ...] = ()
     damaged: int = 0
     others: tuple[Judgement, ...] = ()
+    newer: int = 0
 
     @property
     def count(self) -> int:
@@ -320,11 +321,12 @@ class Ratings:
             pairs=tuple(each for each in self.pairs if _is_of(each, base)),
             skips=self.skips,
             damaged=self.damaged,
+            newer=self.newer,
             others=tuple(each for each in self.others if _is_of(each, base)),
         )
 
 
-def in_force(judgements: Iterable[Judgement], damaged: int = 0) -> Ratings:
+def in_force(judgements: Iterable[Judgement], damaged: int = 0, newer: int = 0) -> Ratings:
     """Work out what holds of the judgements that files hold, given in their order."""
     known: dict[str, Judgement] = {}
     for judgement in judgements:
@@ -345,6 +347,7 @@ def in_force(judgements: Iterable[Judgement], damaged: int = 0) -> Ratings:
         pairs=tuple(each for each in held if isinstance(each, Pair)),
         skips=tuple(each for each in held if isinstance(each, Skip)),
         damaged=damaged,
+        newer=newer,
         others=tuple(each for each in known.values() if each.id not in stands),
     )
 
@@ -353,7 +356,8 @@ def merge(parts: Iterable[Ratings]) -> Ratings:
     """What holds of several files taken together: what one takes back is taken back in all."""
     parts = tuple(parts)
     everything = (judgement for part in parts for judgement in part.all)
-    return in_force(everything, sum(part.damaged for part in parts))
+    damaged, newer = sum(part.damaged for part in parts), sum(part.newer for part in parts)
+    return in_force(everything, damaged, newer)
 
 
 def _undone(known: dict[str, Judgement]) -> set[str]:

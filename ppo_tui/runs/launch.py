@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ppo_tui.errors import StorageError
 from ppo_tui.runs import strict_json
 from ppo_tui.runs.atomic import NO_FOLLOW, read_small, storage_error, write_atomic
-from ppo_tui.runs.process import ProcessIdentity, identify
+from ppo_tui.runs.process import LATEST, ProcessIdentity, identify
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,14 +30,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The last time that a worker was started for a run."""
+    """The last time that a worker was started for a run.
+
+    Attributes:
+        time: When, in unix seconds; to be shown, never to be compared with what others wrote.
+        process: The worker.
+        log_offset: Length of the log before it; None where that is not known.
+    """
 
     time: float
     process: ProcessIdentity
+    log_offset: int | None = None
 
 
 def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     """Start `python -m ppo_tui.worker RUN`; its output is appended to `log.txt`.
+
+    Requests that an earlier worker left behind are removed: they were not meant for this one.
 
     The caller may wait for it or forget it. That it was started does not mean that it got the lock:
     `observe` says what became of it.
@@ -53,6 +62,8 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     except OSError as error:
         raise storage_error(run.log_path, error) from error
     try:
+        log_offset = os.fstat(log).st_size
+        _dismiss_requests(run)
         began = time()
         worker = subprocess.Popen(
             [sys.executable, "-m", "ppo_tui.worker", str(run.path)],
@@ -66,11 +77,28 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     finally:
         os.close(log)
     process = identify(worker.pid) or ProcessIdentity(worker.pid, began)
-    record = {"v": 1, "time": began, **process.to_json()}
+    record = {"v": 1, "time": began, **process.to_json(), "log_offset": log_offset}
     # The worker runs by now, and meets and reports a full disk itself; the note only helps viewers.
     with contextlib.suppress(StorageError):
         write_atomic(run.launch_path, strict_json.dumps(record) + "\n", durable=False)
     return worker
+
+
+def _dismiss_requests(run: RunDirectory) -> None:
+    """Remove the requests that wait, unless a worker is there to take them."""
+    from ppo_tui.runs.control import waiting
+    from ppo_tui.runs.lock import is_held
+
+    # First what waits, then whether somebody is there: what is asked of a worker that another
+    # process starts in between is then either not in the list, or its worker is seen.
+    names = waiting(run)
+    launched = last_launch(run)
+    if is_held(run) or (launched is not None and launched.process.is_running()):
+        return
+    for name in names:
+        # One that stays is obeyed by the new worker, which is no harm to the run.
+        with contextlib.suppress(OSError):
+            (run.control_path / name).unlink(missing_ok=True)
 
 
 def let_go(worker: subprocess.Popen[bytes]) -> None:
@@ -126,6 +154,11 @@ def last_launch(run: RunDirectory) -> Launch | None:
         return None
     process = ProcessIdentity.from_json(record) if isinstance(record, dict) else None
     when = record.get("time") if process is not None else None
-    if process is None or type(when) not in (int, float):
+    if process is None or type(when) not in (int, float) or abs(when or 0.0) > LATEST:
         return None
-    return Launch(float(when or 0.0), process)
+    offset = record.get("log_offset")
+    return Launch(float(when or 0.0), process, offset if _is_length(offset) else None)
+
+
+def _is_length(value: object) -> bool:
+    return type(value) is int and value >= 0

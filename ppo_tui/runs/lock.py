@@ -32,8 +32,15 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds for which a worker tries: a viewer's probe holds the lock for an instant."""
 
+ROOM = 512
+"""Bytes that a new run's lock holds from its beginning, so that no worker is refused by a full disk
+before it can say so."""
+
 _PAUSE = 0.01
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+# A pipe in the lock's place must not keep whoever looks waiting.
+_READING = os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 
 
 class RunLock:
@@ -70,10 +77,7 @@ class RunLock:
                 if time.monotonic() >= deadline:
                     raise _busy(self._run, _named_in(fd))
                 time.sleep(_PAUSE)
-            name = _own_name()
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            write_all(fd, name)
+            _put_in(fd, _own_name())
         except OSError as error:
             os.close(fd)
             raise storage_error(path, error) from error
@@ -88,7 +92,7 @@ class RunLock:
         """Give the lock back; a second call does nothing."""
         if self._fd >= 0:
             with contextlib.suppress(OSError):  # the name is a courtesy; closing is what counts
-                os.ftruncate(self._fd, 0)
+                _put_in(self._fd, b"\n")
             self._close()
 
     def _close(self) -> None:
@@ -111,7 +115,7 @@ class RunLock:
 def is_held(run: RunDirectory) -> bool:
     """Whether a live worker holds the run; harmless to the worker, and needs no right to write."""
     try:
-        fd = os.open(run.lock_path, os.O_RDONLY | NO_FOLLOW)
+        fd = os.open(run.lock_path, _READING)
     except OSError:
         return False  # no worker was ever there, or the lock is not a worker's
     try:
@@ -131,7 +135,7 @@ def is_held(run: RunDirectory) -> bool:
 def holder(run: RunDirectory) -> ProcessIdentity | None:
     """The process that the lock names, alive or not; None if it names none."""
     try:
-        fd = os.open(run.lock_path, os.O_RDONLY | NO_FOLLOW)
+        fd = os.open(run.lock_path, _READING)
     except OSError:
         return None
     try:
@@ -179,6 +183,12 @@ def _named_in(fd: int) -> ProcessIdentity | None:
     except (OSError, ValueError):
         return None
     return ProcessIdentity.from_json(record) if isinstance(record, dict) else None
+
+
+def _put_in(fd: int, name: bytes) -> None:
+    """Write over the whole file, which never gets shorter: a full disk then takes it as well."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    write_all(fd, name[:-1].ljust(os.fstat(fd).st_size - 1) + b"\n")
 
 
 def _own_name() -> bytes:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+LATEST = 1e12
+"""Unix seconds that no clock shows."""
+
+_HALTED = ("T", "t", "stopped", "tracing-stop")
+"""How Linux and psutil call a process that a signal or a debugger has halted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class ProcessIdentity:
         ticks, boot = record.get("process_ticks"), record.get("boot_id")
         if type(pid) is not int or pid <= 0 or type(start) not in (int, float):
             return None
+        if abs(start or 0.0) > LATEST:  # from a file that is not ours; float() would not take it
+            return None
         return cls(
             pid=pid,
             start=float(start or 0.0),
@@ -67,6 +76,22 @@ class ProcessIdentity:
         now = identify(self.pid)
         return now is not None and self.is_same_as(now)
 
+    def is_suspended(self) -> bool:
+        """Whether this very process is there and halted, as by SIGSTOP."""
+        return self.is_running() and _state_of(self.pid) in _HALTED
+
+    def age(self) -> float | None:
+        """Seconds since this process started, by a clock that nobody sets; None if it has ended.
+
+        Only where the system has no such clock is the one on the wall taken, and never below 0.
+        """
+        if not self.is_running():
+            return None
+        if self.ticks is not None and sys.platform == "linux":
+            began = self.ticks / os.sysconf("SC_CLK_TCK")
+            return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+        return max(0.0, time.time() - self.start)
+
 
 def current_process() -> ProcessIdentity:
     """The identity of the process that asks."""
@@ -88,14 +113,32 @@ def boot_id() -> str:
         return ""
 
 
-def _from_proc(pid: int) -> ProcessIdentity | None:
+def _state_of(pid: int) -> str:
+    """What the system says a process is doing, in its own word; empty if there is none."""
+    if sys.platform == "linux":
+        fields = _proc_fields(pid)
+        return fields[0].decode("ascii") if fields else ""
+    import psutil
+
+    try:
+        return str(psutil.Process(pid).status())
+    except psutil.Error:
+        return ""
+
+
+def _proc_fields(pid: int) -> list[bytes]:
+    """What /proc says of a process, from its state on; nothing if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return None
+        return []
     # The command's name stands in parentheses and may hold spaces and parentheses itself.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    if fields[0] in (b"Z", b"X", b"x"):
+    return stat[stat.rindex(b")") + 2 :].split()
+
+
+def _from_proc(pid: int) -> ProcessIdentity | None:
+    fields = _proc_fields(pid)
+    if not fields or fields[0] in (b"Z", b"X", b"x"):
         return None
     ticks = int(fields[19])
     start = _boot_time() + ticks / os.sysconf("SC_CLK_TCK")

@@ -6,18 +6,26 @@ resumed after a night does not count the night.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ppo_tui.errors import RunError
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalTail
 from ppo_tui.runs.launch import last_launch
+from ppo_tui.runs.paths import shown
 from ppo_tui.runs.records import Event, Sample
 
 _REMEMBERED_INTERVALS = 30
 _LONGEST_INTERVAL = 86_400.0
+"""Seconds beyond which two events lie apart because the clock was set, not because time passed."""
+
+_NO_STEP = ("paused", "loading", "evaluating", "saving", "rollout")
+
+_CHECKPOINT = re.compile(r"checkpoints/step-\d{6,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,10 @@ class Progress:
         evaluation: The last evaluation's event.
         checkpoint: Path of the last checkpoint, relative to the run.
         said: The last line for people, such as what is being loaded.
+        session_began: When the present worker was started, by the clock of then.
+        last_time: When the last event was written, by the clock of then.
+        took: Seconds from the start of this session to its last event. A gap that only a clock that
+            was set can have made is left out.
         news: Events since `take_news`, for a viewer that prints one line after another.
     """
 
@@ -60,6 +72,7 @@ class Progress:
     device: str = ""
     session_began: float = 0.0
     last_time: float = 0.0
+    took: float = 0.0
     news: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,15 +80,30 @@ class Progress:
         self._samples = JournalTail(self.run.samples_path)
         self._intervals: deque[float] = deque(maxlen=_REMEMBERED_INTERVALS)
         self._previous: float | None = None
+        self._begin_session()
+
+    def _begin_session(self) -> None:
         launched = last_launch(self.run)
-        if launched is not None:
-            self.session_began = launched.time
+        self._launched = launched.process if launched is not None else None
+        self.session_began = launched.time if launched is not None else 0.0
+        self._in_session = False
+        self.took = 0.0
 
     def poll(self) -> bool:
-        """Read what is new; whether there was anything."""
+        """Read what is new; whether there was anything.
+
+        Raises:
+            RunError: A journal cannot be read (`run.journal`).
+        """
         changed = False
         while True:
-            events, samples = self._events.poll(), self._samples.poll()
+            try:
+                events, samples = self._events.poll(), self._samples.poll()
+            except OSError as error:
+                where, reason = shown(error.filename or self.run.path), error.strerror
+                raise RunError(
+                    f"{where} cannot be read: {reason or type(error).__name__}", code="run.journal"
+                ) from error
             if events.restarted:
                 self._forget()
             if samples.restarted:
@@ -92,6 +120,12 @@ class Progress:
         """The events since the last call."""
         news, self.news = self.news, []
         return news
+
+    @property
+    def seconds_so_far(self) -> float | None:
+        """Seconds since the present worker was started, whatever was done to the clock since."""
+        age = self._launched.age() if self._launched is not None else None
+        return age if age is not None else self.took or None
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -117,7 +151,12 @@ class Progress:
 
     def _take(self, event: Event) -> None:
         self.news.append(event)
-        self.last_time = max(self.last_time, event.time)
+        # Once it has begun, a session lasts even if the clock is set back behind its beginning.
+        self._in_session |= event.time >= self.session_began
+        if self._in_session:
+            gap = event.time - (self.last_time or self.session_began)
+            self.took += gap if 0 <= gap < _LONGEST_INTERVAL and self.session_began else 0.0
+            self.last_time = event.time
         match event.kind:
             case "step":
                 self._take_step(event)
@@ -126,10 +165,13 @@ class Progress:
             case "eval":
                 self.evaluation = event
             case "checkpoint":
-                self.checkpoint = str(event.payload.get("path") or self.checkpoint)
+                path = _text(event.payload, "path")
+                # A journal may come from elsewhere: no path of it leads out of the run.
+                self.checkpoint = path if _CHECKPOINT.fullmatch(path) else self.checkpoint
             case "state":
-                if event.payload.get("state") in ("paused", "loading", "evaluating", "saving"):
-                    self._previous = None  # the time until the next step is not a step's
+                # The time until the next step is not a step's.
+                if event.payload.get("state") in _NO_STEP:
+                    self._previous = None
                 self.said = event.message or self.said
             case "log":
                 self.said = event.message or self.said
@@ -143,7 +185,7 @@ class Progress:
         for name in ("reward/score", "kl/ref"):
             if name in event.metrics:
                 self.curves.setdefault(name, []).append(event.metrics[name])
-        if event.time >= self.session_began:
+        if self._in_session:
             if self._previous is not None and 0 <= event.time - self._previous < _LONGEST_INTERVAL:
                 self._intervals.append(event.time - self._previous)
             self._previous = event.time
@@ -160,6 +202,8 @@ class Progress:
         self.health, self.evaluation, self.checkpoint, self.said = {}, None, "", ""
         self._intervals.clear()
         self._previous = None
+        self.last_time = 0.0
+        self._begin_session()
 
 
 def _text(payload: Mapping[str, Any], key: str) -> str:

@@ -131,13 +131,29 @@ class RatingsFile:
         except OSError as error:
             raise storage_error(self.path, error) from error
 
-    def read(self) -> Ratings:
-        """What the file holds; nothing if it is not there. What is damaged is counted, no error.
+    def read(self, *, refuse_newer: bool = False) -> Ratings:
+        """What the file holds; nothing if it is not there.
+
+        What is damaged, or written by a newer ppo-tui, is counted and left out.
+
+        Args:
+            refuse_newer: A line by a newer ppo-tui is an error, for who would miss it.
 
         Raises:
-            RunError: It cannot be read (`ratings.unreadable`), or the path leads to something that
-                is no file of ratings (`ratings.no_file`).
+            RunError: It cannot be read (`ratings.unreadable`), the path leads to something that
+                is no file of ratings (`ratings.no_file`), or it is refused
+                (`ratings.newer_schema`).
         """
+        found = self._read()
+        if refuse_newer and found.newer:
+            raise RunError(
+                f"{shown(self.path)} holds ratings that were written by a newer ppo-tui",
+                hint="Use that one, or a newer one.",
+                code="ratings.newer_schema",
+            )
+        return found
+
+    def _read(self) -> Ratings:
         try:
             self._refuse_other_things()
             with open_regular(self.path) as file:
@@ -230,7 +246,7 @@ def _is_torn(fd: int) -> bool:
 
 def _read(file: BinaryIO) -> Ratings:
     judgements: list[Judgement] = []
-    damaged = 0
+    damaged = newer = 0
     while line := file.readline(LONGEST_LINE):
         whole = len(line) < LONGEST_LINE or line.endswith(b"\n")
         while not whole:  # nobody wrote that; step over it
@@ -246,9 +262,11 @@ def _read(file: BinaryIO) -> Ratings:
             record, judgement = None, None
         if judgement is not None:
             judgements.append(judgement)
-        elif not isinstance(record, dict):
+        elif isinstance(record, dict):
+            newer += 1
+        else:
             damaged += 1
-    return in_force(judgements, damaged)
+    return in_force(judgements, damaged, newer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +301,15 @@ def import_ratings(
 
     Raises:
         RunError: The source is not there (`ratings.missing`), cannot be read
-            (`ratings.unreadable`), holds no rating (`ratings.none`), none on this base
-            (`ratings.other_base`), or this base is not known (`ratings.base_unknown`).
+            (`ratings.unreadable`), is of a newer version (`ratings.newer_schema`), holds no rating
+            (`ratings.none`), none on this base (`ratings.other_base`), or this base is not known
+            (`ratings.base_unknown`).
         StorageError: They cannot be written.
     """
     path = ratings_at(source)
     if not source.is_dir():
         path = path.resolve()  # a link is followed where a person names it, not in a run directory
-    found = RatingsFile(path).read()
+    found = RatingsFile(path).read(refuse_newer=True)
     if not found.count:
         damaged = f", only {found.damaged} damaged lines" if found.damaged else ""
         raise RunError(f"{shown(path)} holds no rating{damaged}", code="ratings.none")

@@ -1,8 +1,9 @@
 """What the journals' lines and `state.json` hold.
 
-Reading is lenient: unknown fields are ignored, missing ones get their default, and a record of a
-newer version is read as far as it can be, because a viewer may be older than the worker. A number
-that was not finite is null in the file and NaN here.
+Reading is lenient: unknown fields are ignored and missing ones get their default, so that what an
+older version wrote is read as it is. A `state.json` of a newer version is refused, and with it the
+whole run; a journal's line is read as far as it can be, because the version of the state decides.
+A number that was not finite is null in the file and NaN here.
 """
 
 from __future__ import annotations
@@ -292,21 +293,21 @@ class RunState:
         """The state in the file's object.
 
         Raises:
-            RunError: It names no state that this version knows (`run.state`).
+            RunError: A newer ppo-tui wrote it (`run.newer_schema`), or it names no state that is
+                known (`run.state`).
         """
         name, error = record.get("state"), record.get("error")
         version = _whole(record.get("v"), SCHEMA_VERSION)
-        if version > SCHEMA_VERSION and name not in {phase.value for phase in Phase}:
+        if version > SCHEMA_VERSION:
+            # What else a newer version changed cannot be known: nobody may write into such a run.
             raise RunError(
-                f"the run's state has schema version {version}, and this ppo-tui knows up to "
-                f"{SCHEMA_VERSION}",
-                hint="Use a newer ppo-tui.",
-                code="run.state",
+                "the run was made by a newer ppo-tui, whose files this one cannot read",
+                hint="Use that one, or a newer one, for this run.",
+                code="run.newer_schema",
             )
         if not isinstance(name, str) or name not in {phase.value for phase in Phase}:
             raise RunError(
                 f"the state {str(name)[:40]!r} is not known to this version of ppo-tui",
-                hint="Update ppo-tui if a newer version made the run.",
                 code="run.state",
             )
         return cls(

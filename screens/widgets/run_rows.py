@@ -56,7 +56,7 @@ def state_words(run: RunSummary) -> tuple[str, str]:
     """A sign and a word for how a run is doing."""
     if run.phase is None:
         return "✗", _UNUSABLE
-    word = _WORDS.get(run.phase, run.phase.value)
+    word = "suspended" if run.suspended else _WORDS.get(run.phase, run.phase.value)
     return _SIGNS.get(run.phase, _WORKING), word
 
 

@@ -1,7 +1,6 @@
 """pause, continue, checkpoint and stop: a request, and the worker's answer to it."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -41,8 +40,29 @@ def test_a_run_that_is_not_running_takes_no_requests(here, run, start_worker, co
     assert os.listdir(run.control_path) == []
 
 
-def test_a_request_that_nobody_took_is_withdrawn(run, waiting_worker):
-    waiting_worker.send_signal(signal.SIGSTOP)
+DEAF = """
+import sys
+from pathlib import Path
+from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.lock import RunLock
+from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.process import current_process
+from ppo_tui.runs.records import RunState
+from ppo_tui.runs.state import write_state
+
+run = RunDirectory(Path(sys.argv[1]))
+with RunLock(run):
+    write_state(run, RunState(Phase.UPDATE, 1, 4, current_process()))
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_request_that_nobody_took_is_withdrawn(run):
+    deaf = subprocess.Popen(
+        [sys.executable, "-c", DEAF, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert deaf.stdout.readline() == b"ready\n"
     asking = subprocess.Popen(
         [sys.executable, "-m", "ppo_tui", "pause", "first-run"],
         stderr=subprocess.PIPE,
@@ -50,8 +70,8 @@ def test_a_request_that_nobody_took_is_withdrawn(run, waiting_worker):
     )
     while not os.listdir(run.control_path):
         time.sleep(0.01)
-    waiting_worker.kill()
-    waiting_worker.wait()
+    deaf.kill()
+    deaf.communicate()
     _, said = asking.communicate(timeout=60)
     assert asking.returncode == 1
     assert "it is crashed" in said

@@ -58,9 +58,9 @@ def test_each_cause_has_its_code_and_names_the_file(number, code):
 
 
 def test_a_folder_that_is_not_there_is_one_clear_sentence(tmp_path):
-    with pytest.raises(StorageError, match="No such file or directory") as caught:
+    with pytest.raises(StorageError, match="its folder is not there") as caught:
         write_atomic(tmp_path / "gone" / "f", "x")
-    assert caught.value.code == "storage.failed"
+    assert caught.value.code == "storage.gone"
 
 
 def test_a_link_is_replaced_not_written_through(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ppo_tui.errors import RunError, StorageError, UsageError
 from ppo_tui.runs.control import Inbox, Request, post
+from ppo_tui.runs.directory import RunDirectory
 
 
 def test_requests_come_in_the_order_in_which_they_were_posted(run):
@@ -92,7 +93,9 @@ def test_a_run_that_is_gone_takes_no_requests(run):
     with pytest.raises(RunError) as caught:
         post(run, "pause")
     assert caught.value.code == "run.missing"
-    assert Inbox(run).take() == []
+    with pytest.raises(StorageError) as gone:
+        Inbox(run).take()
+    assert gone.value.code == "storage.gone"
 
 
 def test_a_request_that_is_still_being_written_is_not_seen(run):
@@ -157,9 +160,8 @@ def test_no_content_stops_the_worker(run, content):
     Inbox(run).take()
 
 
-def test_a_request_on_a_full_disk_is_one_clear_error(run, small_disk):
-    shutil.rmtree(run.control_path)
-    (small_disk / "control").mkdir()
+def test_a_request_on_a_full_disk_is_one_clear_error(small_disk):
+    run = RunDirectory.create(small_disk / "run", "schema_version: 1\n")
     with open(small_disk / "ballast", "wb", buffering=0) as ballast:
         written = 1
         while written:
@@ -167,11 +169,10 @@ def test_a_request_on_a_full_disk_is_one_clear_error(run, small_disk):
                 written = ballast.write(b"x" * 4096)
             except OSError:
                 written = 0
-    run.control_path.symlink_to(small_disk / "control")
     with pytest.raises(StorageError) as caught:
         post(run, "pause")
     assert caught.value.code == "storage.full"
-    assert os.listdir(small_disk / "control") == []
+    assert os.listdir(run.control_path) == []
 
 
 def test_a_request_knows_when_it_was_posted(run):

@@ -14,7 +14,13 @@ CONFIG = "schema_version: 1\n"
 
 def test_a_new_run_is_private_and_has_what_a_run_begins_with(tmp_path):
     run = RunDirectory.create(tmp_path / "runs" / "demo", CONFIG, total=60)
-    assert sorted(os.listdir(run.path)) == ["checkpoints", "config.yaml", "control", "state.json"]
+    assert sorted(os.listdir(run.path)) == [
+        "checkpoints",
+        "config.yaml",
+        "control",
+        "lock",
+        "state.json",
+    ]
     assert run.path.stat().st_mode & 0o777 == 0o700
     assert run.config_path.read_text() == CONFIG
     state = read_state(run)

@@ -163,8 +163,9 @@ def test_a_child_that_forks_does_not_take_the_lock_from_the_worker(run):
 def test_a_lock_that_is_a_link_does_not_overwrite_what_it_points_at(run, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")
+    run.lock_path.unlink()
     run.lock_path.symlink_to(precious)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="symbolic link"):
         RunLock(run).acquire(timeout=0)
     assert not is_held(run)
     assert precious.read_text() == "mine"

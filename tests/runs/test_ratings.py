@@ -291,9 +291,16 @@ def test_what_is_of_less_weight_gets_its_default(file):
     assert (held.time, held.rater, held.note, held.base) == (0.0, "", "", "")
 
 
-def test_what_only_a_newer_version_can_read_is_no_damage(file):
-    file.path.write_bytes(line(v=2, kind="ranking") + b"\n" + line(v=2, rating=9) + b"\n")
-    assert file.read() == Ratings()
+def test_what_a_newer_version_wrote_is_left_out_and_is_no_damage(file):
+    file.path.write_bytes(line(v=2, kind="ranking") + b"\n" + line(v=2) + b"\n")
+    assert file.read() == Ratings(newer=2)
+
+
+def test_what_a_newer_version_wrote_is_refused_where_it_would_be_missed(file):
+    file.path.write_bytes(line() + b"\n" + line(v=2) + b"\n")
+    with pytest.raises(RunError, match="newer ppo-tui") as caught:
+        file.read(refuse_newer=True)
+    assert caught.value.code == "ratings.newer_schema"
 
 
 def test_a_line_longer_than_any_is_stepped_over(file, monkeypatch):

@@ -254,7 +254,7 @@ def _run_direct(hidden: str, seed: int, folder: Path, usual: Sequence[tuple[str,
     file = folder / "hidden_reward.py"
     file.write_text(_REWARD.format(root=str(RESULTS.parents[1]), hidden=hidden, texts=str(texts)))
     reward = f"reward={{kind: python, path: {file}}}"
-    worker = _start("taste", path, seed, ("ratings.mode=flow", reward))
+    worker = _start("taste", path, seed, ("ratings.mode=flow", reward), trust=file)
     _check(worker, path)
     return path
 
@@ -271,13 +271,18 @@ def reward(prompts, responses):
 """
 
 
-def _start(preset: str, path: Path, seed: int, settings: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(
+    preset: str, path: Path, seed: int, settings: Sequence[str], trust: Path | None = None
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ppo_tui", "train", preset, "--json", "--run-dir", str(path)]
+    command += [] if trust is None else ["--trust", str(trust)]
     every = (*settings, f"seed={seed}", f"data.seed={seed}", "eval.at_end=false")
     for setting in (*every, "eval.watch_prompts=0"):
         command += ["--set", setting]
+    # What is confirmed here is nothing for the user's own list.
+    environment = {**os.environ, "PPO_TUI_HOME": str(path.parent / "home")}
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
 
 

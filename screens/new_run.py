@@ -391,29 +391,25 @@ command and as YAML. **s** keeps the settings as a preset of your own.
             self.query_one(ConfigForm).select(key)
 
     def action_start(self) -> None:
-        """Check the settings, ask about what is risky, then start."""
+        """Check the settings, ask if there is hardly room for it, then start."""
         resolved = self._valid()
         if resolved is None or self.busy:
             return
-        risks = self._risks(resolved.config)
-        if not risks:
+        risk = self._risk()
+        if not risk:
             self._begin(resolved)
             return
-        question = Confirm(
-            "Start this run?", "\n".join(risks), yes="Start", no="Not yet", danger=True
-        )
+        question = Confirm("Start this run?", risk, yes="Start", no="Not yet", danger=True)
         self.app.push_screen(question, lambda yes: self._begin(resolved) if yes else None)
 
-    def _risks(self, config: RunConfig) -> list[str]:
-        """What a person should know before this run starts, a sentence each."""
-        from ppo_tui.prepare.new_run import what_it_executes
+    def _risk(self) -> str:
+        """What a person should know before this run starts, in a sentence; empty if nothing."""
         from ppo_tui.text.figures import size
 
-        risks = what_it_executes(config)
         plan = self.query_one(MemoryPanel).plan
-        if plan is not None and plan.budget is not None and plan.verdict == "too large":
-            risks.append(f"It will hardly fit: it needs {size(plan.total)} of {size(plan.budget)}.")
-        return risks
+        if plan is None or plan.budget is None or plan.verdict != "too large":
+            return ""
+        return f"It will hardly fit: it needs {size(plan.total)} of {size(plan.budget)}."
 
     def _begin(self, resolved: ResolvedConfig) -> None:
         self._complain("")
@@ -438,7 +434,7 @@ command and as YAML. **s** keeps the settings as a preset of your own.
             super().refused(error)
             return
         self._show_draft()
-        area = error.code.partition(".")[0]
+        area = error.code.removeprefix("trust.").partition(".")[0].partition("_")[0]
         places = {"data": "data.prompts", "model": "model.name", "reward": "reward.terms"}
         self._show_setting(places.get(area, ""))
         self._complain(f"{error.message} {error.hint}".strip())

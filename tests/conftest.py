@@ -1,6 +1,9 @@
-"""For all tests: one thread, no network, quiet libraries; and tiny models made once a session."""
+"""For all tests: one thread, no network, quiet libraries, a home, and tiny models made once."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# No test reads or writes what the user at this machine has confirmed, trained or set.
+os.environ["PPO_TUI_HOME"] = tempfile.mkdtemp(prefix="ppo-tui-tests-")
+# Where transformers puts copies of the code that comes with a model.
+os.environ["HF_MODULES_CACHE"] = os.path.join(os.environ["PPO_TUI_HOME"], "modules")
 
 import pytest
+
+atexit.register(shutil.rmtree, os.environ["PPO_TUI_HOME"], ignore_errors=True)
 
 ModelFolder = Callable[..., Path]
 

@@ -21,6 +21,7 @@ import typer
 
 from ppo_tui.cli.answer import Json, answer_json, say, tell
 from ppo_tui.cli.failures import INTERRUPTED, exit_code_of, report
+from ppo_tui.cli.trust import Trust, settle
 from ppo_tui.text.plain import plain
 
 if TYPE_CHECKING:
@@ -58,10 +59,13 @@ def chat(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of every answer; another each time if left out.")
     ] = None,
-    step: Annotated[
-        int | None,
-        typer.Option("--checkpoint", metavar="STEP", help="That checkpoint; else the newest."),
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP|best", help="That checkpoint, or the best evaluated; else the newest."
+        ),
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Talk to a run's tuned model and to its base.
@@ -77,7 +81,10 @@ def chat(
         Ask,
     )
     from ppo_tui.errors import PpoTuiError, UsageError
+    from ppo_tui.prepare.resume import stored_config
+    from ppo_tui.runs.best import chosen_step
     from ppo_tui.runs.catalog import find_run
+    from ppo_tui.trust import model_code
 
     if who not in _WHOM:
         raise UsageError(f"--who is {plain(who)!r}; it must be one of {', '.join(_WHOM)}.")
@@ -92,6 +99,8 @@ def chat(
         raise UsageError("--prompt is empty; give a text that is to be answered.")
     ask = Ask("", "", who, temperature, max_tokens, seed)  # type: ignore[arg-type]
     run = find_run(name)
+    step = chosen_step(run, checkpoint)
+    settle(model_code(stored_config(run).model), trust, as_json=as_json)
     try:
         if as_json:
             text = sys.stdin.read() if prompt is None else prompt

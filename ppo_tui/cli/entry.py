@@ -27,6 +27,7 @@ from ppo_tui.cli import (
     reward,
     runs,
     train,
+    trust,
     watch,
 )
 from ppo_tui.cli.answer import say
@@ -40,7 +41,7 @@ SECTIONS = {
     "Watch and steer a run": ("watch", "pause", "continue", "checkpoint", "stop"),
     "Teach it your taste": ("rate", "ratings", "reward"),
     "Use the tuned model": ("chat", "export"),
-    "Look things up": ("runs", "presets", "models", "config", "plan", "doctor"),
+    "Look things up": ("runs", "presets", "models", "config", "plan", "trust", "doctor"),
 }
 
 
@@ -134,6 +135,7 @@ for _name, _group in (
     ("models", models.app),
     ("ratings", ratings.app),
     ("reward", reward.app),
+    ("trust", trust.app),
 ):
     app.add_typer(_group, name=_name)
 

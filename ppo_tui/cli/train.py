@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ppo_tui.cli.answer import Json, Settings, answer_json, say, tell
+from ppo_tui.cli.trust import Trust
 
 RunDir = Annotated[
     Path | None,
@@ -37,6 +38,7 @@ def train(
     settings: Settings = None,
     run_dir: RunDir = None,
     detach: Detach = False,
+    trust: Trust = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -52,10 +54,14 @@ def train(
     resolved = with_absolute_paths(resolve(source, settings or ()))
     if dry_run:
         from ppo_tui.cli import plan
+        from ppo_tui.cli.trust import tell_unconfirmed
+        from ppo_tui.errors import UsageError
         from ppo_tui.prepare import preflight
         from ppo_tui.prepare.forecast import plan_of
 
-        preflight.check(resolved.config)
+        if trust:
+            raise UsageError("--trust has no meaning with --dry-run, which executes nothing.")
+        preflight.check(resolved.config, starts=False)
         made = plan_of(resolved.config)
         if as_json:
             answer_json(
@@ -66,14 +72,18 @@ def train(
                 }
             )
             return
+        tell_unconfirmed(resolved.config)
         tell(resolved.to_yaml())
         for line in plan.plan_lines(made):
             tell(f"# {line}".rstrip())
         return
 
     from ppo_tui.cli import plan, session
+    from ppo_tui.cli.trust import settle
     from ppo_tui.prepare.new_run import make_run, start
+    from ppo_tui.trust import named_code
 
+    settle(named_code(resolved.config), trust, as_json=as_json)
     new = make_run(resolved, source, run_dir)
     plan.foretell(resolved.config)
     worker = start(new)
@@ -89,23 +99,28 @@ def resume(
         typer.Argument(metavar="RUN", help="A run's name, its beginning, its path, or `last`."),
     ],
     detach: Detach = False,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint, and follow it."""
     from ppo_tui.cli import session
     from ppo_tui.cli.follow import follow
     from ppo_tui.cli.outcome import conclude
-    from ppo_tui.prepare.resume import resume_run
+    from ppo_tui.cli.trust import settle
+    from ppo_tui.prepare.resume import resume_run, stored_config
     from ppo_tui.runs.catalog import find_run
     from ppo_tui.runs.paths import shown
     from ppo_tui.runs.phase import Phase
     from ppo_tui.runs.state import observe
+    from ppo_tui.trust import named_code
 
     run = find_run(name)
     seen = observe(run)
     if seen.phase is Phase.FINISHED and not seen.alive:
         say(f"{shown(run.name)} is finished; there is nothing to go on with.")
         raise typer.Exit(conclude(run, follow(run, stops=False), stops=False, as_json=as_json))
+    if not seen.alive:  # else it is refused in a sentence
+        settle(named_code(stored_config(run)), trust, as_json=as_json)
     worker = resume_run(run)
     if detach:
         session.detach(run, worker, as_json=as_json)

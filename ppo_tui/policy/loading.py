@@ -7,6 +7,7 @@ double quantisation, arXiv:2305.14314). Weights are read from safetensors only.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ import torch
 from safetensors import SafetensorError
 
 from ppo_tui.config.schema import BUNDLED, ModelConfig
-from ppo_tui.errors import ModelError, OutOfMemory
+from ppo_tui.errors import ModelError, OutOfMemory, PpoTuiError
 from ppo_tui.policy.devices import check_quantization, choose_dtype
+from ppo_tui.policy.remote_code import confirmed_source
 from ppo_tui.policy.vocabulary import Vocabulary, read_vocabulary
 
 
@@ -74,6 +76,13 @@ def resolve_source(name: str) -> str:
         raise ModelError(
             f"{name} is no model folder: it has no config.json.", code="model.not_a_model"
         )
+    if os.path.lexists(path / "adapter_config.json"):
+        # transformers would load the base that it names, from wherever that is, in its place.
+        raise ModelError(
+            f"{name} holds an adapter (adapter_config.json); model.name takes a base model.",
+            hint="Take that file out of the folder, if the rest of it is a whole model.",
+            code="model.adapter",
+        )
     return str(path)
 
 
@@ -83,6 +92,7 @@ def load_base(config: ModelConfig, device: torch.device) -> BaseModel:
     Raises:
         ModelError: There is none, it is no causal language model, its files are damaged or not
             safetensors, or it needs code that was not allowed.
+        ConfigError: It asks for code that the user has not confirmed (`trust.model`).
         DeviceError: The device cannot do what was asked.
         OutOfMemory: It does not fit.
     """
@@ -90,9 +100,11 @@ def load_base(config: ModelConfig, device: torch.device) -> BaseModel:
     dtype = choose_dtype(config, device)
     source = resolve_source(config.name)
     _check_config_file(config.name, Path(source) / "config.json")
-    with _as_model_error(config, source):
-        tokenizer = _load_tokenizer(config, source)
-        model = _load_model(config, source, device, dtype)
+    with _as_model_error(config, source), confirmed_source(config, source) as (place, own_code):
+        tokenizer = _load_tokenizer(config, place, own_code)
+        model = _load_model(config, place, own_code, device, dtype)
+        # The copy that a model with code of its own is loaded from is gone when it is asked for.
+        model.config._name_or_path = model.name_or_path = tokenizer.name_or_path = source
         model.requires_grad_(False)
         model.eval()
         # Before the first pass.
@@ -151,19 +163,21 @@ def _check_is_causal(model: Any, name: str) -> None:
         )
 
 
-def _load_tokenizer(config: ModelConfig, source: str) -> Any:
+def _load_tokenizer(config: ModelConfig, source: str, own_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(
-        source, revision=config.revision, trust_remote_code=config.trust_remote_code
+        source, revision=config.revision, trust_remote_code=own_code
     )
 
 
-def _load_model(config: ModelConfig, source: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(
+    config: ModelConfig, source: str, own_code: bool, device: torch.device, dtype: torch.dtype
+) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     model_config = AutoConfig.from_pretrained(
-        source, revision=config.revision, trust_remote_code=config.trust_remote_code
+        source, revision=config.revision, trust_remote_code=own_code
     )
     if getattr(model_config, "is_encoder_decoder", False):
         raise ModelError(
@@ -171,10 +185,7 @@ def _load_model(config: ModelConfig, source: str, device: torch.device, dtype: t
             "causal language models.",
             code="model.not_causal",
         )
-    if (
-        type(model_config) not in AutoModelForCausalLM._model_mapping
-        and not config.trust_remote_code
-    ):
+    if type(model_config) not in AutoModelForCausalLM._model_mapping and not own_code:
         raise ModelError(
             f"{config.name} is a {model_config.model_type!r} model, which transformers does not "
             "know as a causal language model.",
@@ -188,7 +199,7 @@ def _load_model(config: ModelConfig, source: str, device: torch.device, dtype: t
         quantization_config=_quantization_config(config, dtype),
         device_map={"": device},
         use_safetensors=True,
-        trust_remote_code=config.trust_remote_code,
+        trust_remote_code=own_code,
         output_loading_info=True,
         # They are reported then, and refused below.
         ignore_mismatched_sizes=True,
@@ -248,7 +259,7 @@ def _as_model_error(config: ModelConfig, source: str) -> Iterator[None]:
     name = config.name
     try:
         yield
-    except ModelError:
+    except PpoTuiError:
         raise
     except SafetensorError as error:
         raise ModelError(

@@ -10,14 +10,12 @@ from subprocess import Popen
 
 from ppo_tui.config.presets import looks_like_a_file
 from ppo_tui.config.resolve import ResolvedConfig
-from ppo_tui.config.rewards import PythonTerm
-from ppo_tui.config.schema import RunConfig
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.prepare import preflight
 from ppo_tui.runs.catalog import delete_run
 from ppo_tui.runs.directory import RunDirectory, new_run_path
 from ppo_tui.runs.launch import start_worker
-from ppo_tui.runs.paths import runs_root, shown
+from ppo_tui.runs.paths import runs_root
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,3 @@ def start(new: NewRun) -> Popen[bytes]:
     except PpoTuiError:
         new.unmake()
         raise
-
-
-def what_it_executes(config: RunConfig) -> list[str]:
-    """Which code of somebody's the run will execute, a sentence each; to be told before a start."""
-    told = [
-        f"It executes {shown(term.path)} (its function {term.function}) on this computer."
-        for term in config.reward.terms
-        if isinstance(term, PythonTerm)
-    ]
-    if config.model.trust_remote_code:
-        told.append(
-            f"It executes Python code that comes with the model {shown(config.model.name)}."
-        )
-    return told

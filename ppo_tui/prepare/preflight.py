@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from ppo_tui.config.rewards import AdapterTerm, HumanTerm, PythonTerm
+from ppo_tui.config.rewards import AdapterTerm, HumanTerm
 from ppo_tui.config.schema import RunConfig
-from ppo_tui.errors import ModelError, ResourceError, RewardError
+from ppo_tui.errors import ModelError, RewardError
 from ppo_tui.runs.paths import shown
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, *, starts: bool = True) -> None:
     """Raise what the worker would only find out after it has loaded.
 
+    Args:
+        config: The run.
+        starts: It is to be started: code that it names must have been confirmed.
+
     Raises:
+        ConfigError: It names code that the user has not confirmed (`trust.reward_file`,
+            `trust.model`).
         DataError: The prompts cannot be read.
         ModelError: The model is not there, is no model, or is damaged.
         ResourceError: A reward file or a reward that was made before is not there.
@@ -24,14 +29,12 @@ def check(config: RunConfig) -> None:
     from ppo_tui.data import load_prompts
     from ppo_tui.plan import read_architecture
     from ppo_tui.runs.rating_files import ratings_at
+    from ppo_tui.trust import named_code, require
 
+    codes = named_code(config)
+    if starts:
+        require(codes)
     load_prompts(config.data)
-    for term in config.reward.terms:
-        if isinstance(term, PythonTerm) and not os.path.isfile(term.path):
-            raise ResourceError(
-                f"The reward file {shown(term.path)} does not exist.",
-                code="reward.file_missing",
-            )
     for path in config.ratings.use:
         ratings_at(Path(path))
     try:

@@ -18,6 +18,7 @@ from ppo_tui.runs.launch import start_worker
 from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.state import observe
+from ppo_tui.trust import Code, named_code, unconfirmed
 
 _LONGEST_CONFIG = 1 << 20
 
@@ -60,6 +61,20 @@ def copied_settings(run: RunDirectory) -> ResolvedConfig:
     origin = f"run {run.name}"
     origins = dict.fromkeys(_changed(config.model_dump(), RunConfig().model_dump()), origin)
     return ResolvedConfig(config, _stem_of(run), origins)
+
+
+def code_to_confirm(run: RunDirectory) -> tuple[Code, ...]:
+    """The code that going on with a run would execute and that the user has not confirmed yet.
+
+    None for a run that `resume_run` refuses anyway: it is at work, or finished.
+
+    Raises:
+        PpoTuiError: The configuration cannot be read, or a reward file.
+    """
+    seen = observe(run)
+    if seen.alive or seen.phase is Phase.FINISHED:
+        return ()
+    return unconfirmed(named_code(stored_config(run)))
 
 
 def resume_run(run: RunDirectory) -> Popen[bytes]:

@@ -1,7 +1,8 @@
 """A reward function in a Python file of the user's own.
 
-The file is read once and executed under a module name of its own; its folder does not join
-`sys.path`, no bytecode is written beside it, and what is executed is what was read.
+The file is read once, refused unless the user has confirmed that content (`ppo_tui.trust`), and
+executed under a module name of its own; its folder does not join `sys.path`, no bytecode is written
+beside it, and what is executed is what was read.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from ppo_tui.errors import ResourceError, RewardError, did_you_mean
 from ppo_tui.rewards.answers import drained
 from ppo_tui.rewards.foreign import foreign_code, printable
 from ppo_tui.rewards.protocol import Sample
+from ppo_tui.trust import require_reward_file
 
 
 class PythonFile:
     """Calls ``function(prompts=[...], responses=[...])``; it returns one number for each response.
 
     Raises:
+        ConfigError: The user has not confirmed that this content may run (``trust.reward_file``).
         ResourceError: The file is not there or cannot be read (``reward.file_missing``,
             ``reward.file_unreadable``).
         RewardError: The file cannot be imported (``reward.import``); it has no such function, or
@@ -37,7 +40,9 @@ class PythonFile:
         self._path = _resolved(term.path)
         self._shown = printable(str(self._path), 200)
         self._name = term.function
-        self._function = self._find(_executed(self._path, _source(self._path, self._shown)))
+        source = _source(self._path, self._shown)
+        require_reward_file(self._path, source)
+        self._function = self._find(_executed(self._path, source))
 
     def __call__(self, samples: Sequence[Sample]) -> Sequence[float]:
         """Score the response of each sample."""

@@ -52,7 +52,7 @@ def test_a_reward_that_raises_ends_in_a_sentence_and_leaves_nothing(ppo_tui, hom
         "def reward(prompts, responses):\n    raise ValueError('no')\n"
     )
     terms = "reward.terms=[{kind: python, path: mine.py}]"
-    said = ppo_tui("train", "demo", *SMALL, "--set", terms, cwd=tmp_path)
+    said = ppo_tui("train", "demo", *SMALL, "--set", terms, "--trust", "mine.py", cwd=tmp_path)
     assert said.code == 1
     assert "error: " in said.err
     assert "Traceback" not in said.err

@@ -201,3 +201,9 @@ def test_4_bits_on_mps_are_refused_before_anything_is_loaded():
 def test_the_cpu_computes_in_float32_unless_told_otherwise():
     assert choose_dtype(ModelConfig(), CPU) == torch.float32
     assert choose_dtype(ModelConfig(dtype="bfloat16"), CPU) == torch.bfloat16
+
+
+def test_a_base_that_is_an_adapter_is_refused(folder):
+    """transformers would load another model in its place, from wherever the file says."""
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    assert refused(folder)[0] == "model.adapter"

@@ -2,6 +2,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from trusting import confirmed
 
 from ppo_tui.config.rewards import PythonTerm
 from ppo_tui.rewards import Sample, WeightedSum
@@ -19,12 +20,12 @@ def samples() -> Callable[..., list[Sample]]:
 
 @pytest.fixture
 def python_reward(tmp_path: Path) -> Callable[[str], WeightedSum]:
-    """A reward of one python term, from the source of its file."""
+    """A reward of one python term, from the source of its file, which is confirmed."""
 
     def make(source: str) -> WeightedSum:
         path = tmp_path / "mine.py"
         path.write_text(source, encoding="utf-8")
-        return WeightedSum([PythonTerm(path=str(path))])
+        return WeightedSum([PythonTerm(path=str(confirmed(path)))])
 
     return make
 

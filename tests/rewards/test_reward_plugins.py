@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trusting import confirmed
 
 from ppo_tui.config.rewards import BUILT_IN_TERMS, PluginTerm, RewardTerm
 from ppo_tui.errors import ExitCode, ResourceError, RewardError
@@ -117,7 +118,7 @@ def test_every_built_in_kind_of_the_configuration_can_be_built(tmp_path: Path) -
         "length": {"target": 1, "tolerance": 1},
         "regex": {"pattern": "a"},
         "keywords": {"wanted": ["a"]},
-        "python": {"path": str(path)},
+        "python": {"path": str(confirmed(path))},
     }
     # A reward adapter is a folder of weights; its own tests make one.
     kinds = {kind: term for kind, term in BUILT_IN_TERMS.items() if kind != "adapter"}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from trusting import confirmed
 
 from ppo_tui.config.rewards import PythonTerm
 from ppo_tui.errors import ExitCode, ResourceError, RewardError
@@ -33,7 +34,7 @@ def test_the_function_gets_prompts_and_responses_as_lists_of_text(python_reward:
 def test_another_function_can_be_named(tmp_path: Path, samples: Make) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def other(prompts, responses): return [7 for _ in responses]")
-    reward = WeightedSum([PythonTerm(path=str(path), function="other")])
+    reward = WeightedSum([PythonTerm(path=str(confirmed(path)), function="other")])
     assert reward.score(samples("a")).total == (7.0,)
 
 
@@ -256,6 +257,7 @@ def test_a_file_that_cannot_be_imported_names_the_line(
 def test_a_file_that_is_not_utf8_cannot_be_imported(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_bytes(b"name = '\xff'\n")
+    confirmed(path)
     with pytest.raises(RewardError, match="cannot be imported: SyntaxError"):
         WeightedSum([PythonTerm(path=str(path))])
 

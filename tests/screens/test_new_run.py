@@ -378,36 +378,18 @@ async def test_prompts_that_are_not_there_are_told_and_their_setting_is_shown(ap
         assert list_runs() == []
 
 
-async def test_a_reward_in_python_is_named_before_it_is_executed(app, tmp_path):
-    script = tmp_path / "score.py"
-    script.write_text("def reward(prompts, responses): return [0.0] * len(prompts)\n")
+async def test_too_little_memory_is_asked_about(app, monkeypatch):
+    give_memory(monkeypatch, 7 * 2**20)
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(app, pilot)
-        screen._change("reward.terms", [{"kind": "python", "path": str(script)}])
+        await opened(app, pilot)
         await pilot.press("f5")
         await settled(app, pilot)
         assert isinstance(app.screen, Confirm)
-        assert app.screen._detail == (
-            f"It executes {script} (its function reward) on this computer."
-        )
+        assert app.screen._detail.startswith("It will hardly fit: it needs ")
         assert app.screen.query_one("#no").has_focus
         await pilot.press("escape")
         await settled(app, pilot)
-        assert app.screen is screen
         assert list_runs() == []
-
-
-async def test_code_of_a_model_and_too_little_memory_are_asked_about(app, monkeypatch):
-    give_memory(monkeypatch, 7 * 2**20)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(app, pilot)
-        screen._change("model.trust_remote_code", True)
-        await pilot.press("f5")
-        await settled(app, pilot)
-        assert isinstance(app.screen, Confirm)
-        first, second = app.screen._detail.splitlines()
-        assert first == "It executes Python code that comes with the model bundled."
-        assert second.startswith("It will hardly fit: it needs ")
 
 
 def end_worker(run: RunDirectory) -> None:

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from trusting import confirmed
 
 from ppo_tui.config.resolve import config_to_yaml
 from ppo_tui.runs.directory import RunDirectory
@@ -73,7 +74,7 @@ def test_training_is_the_same_to_the_last_bit_with_and_without(small_config, tmp
     source = tmp_path / "reward.py"
     source.write_text(DRAWING, encoding="utf-8")
     config = small_config(
-        reward={"terms": [{"kind": "python", "path": str(source)}], "scaling": "running"}
+        reward={"terms": [{"kind": "python", "path": str(confirmed(source))}], "scaling": "running"}
     )
     seen = []
     for watching in (False, True):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trusting import confirmed
+
 from ppo_tui.config.resolve import config_to_yaml
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import read_journal
@@ -73,7 +75,7 @@ def sample_ids(run: RunDirectory) -> list[str]:
 
 
 def reward_file(folder: Path, source: str) -> dict[str, Any]:
-    """A reward configuration with one function, from its file's source."""
+    """A reward configuration with one function, from its file's source, which is confirmed."""
     path = folder / "reward.py"
     path.write_text(source, encoding="utf-8")
-    return {"terms": [{"kind": "python", "path": str(path)}]}
+    return {"terms": [{"kind": "python", "path": str(confirmed(path))}]}

@@ -18,7 +18,8 @@
     └── StoppedByUser        5  stopped on request
 
 An error names the thing, the value and the way out in one sentence; `hint` says what to do when the
-sentence alone is too short for it. `code` is stable and meant for scripts.
+sentence alone is too short for it. `code` is stable and meant for scripts. Neither ever holds a
+token or password: an error is shown, logged and written down.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ import difflib
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
+
+from ppo_tui.text.plain import plain
+from ppo_tui.text.secrets import redacted
 
 
 class ExitCode(IntEnum):
@@ -53,9 +57,11 @@ class PpoTuiError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        # It may quote a file of somebody's: one line, and nothing that a terminal would act on.
+        message = plain(redacted(message))
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = plain(redacted(hint)) if hint else ""
         self.code = code or self.default_code
 
     def to_dict(self) -> dict[str, str]:

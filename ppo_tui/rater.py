@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ppo_tui.errors import ExitCode, PpoTuiError
+from ppo_tui.libraries import log_to
 from ppo_tui.rating_talk import (
     Failure,
     Questions,
@@ -140,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(_USAGE, file=sys.stderr)  # noqa: T201
             return ExitCode.USAGE
     say = take_over_stdout(encode)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    log_to(sys.stderr)
     wishes = Wishes(os.dup(0), say)
     # One thread, before numpy is loaded: beside a training, more would only be in its way.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -26,16 +26,29 @@ Settings = Annotated[
 
 
 def answer_json(value: Any) -> None:
-    """Print one JSON value on stdout."""
+    """Print one JSON value on stdout; what a terminal would obey stands there as an escape."""
     from ppo_tui.runs import strict_json
 
-    text = strict_json.dumps(value, indent=2)
+    text = _visible(strict_json.dumps(value, indent=2))
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     if encoding != "utf8":
         import json
 
         text = json.dumps(strict_json.plain(value), indent=2)
     sys.stdout.write(text + "\n")
+
+
+def _visible(text: str) -> str:
+    """JSON with all that is not meant to be seen as escapes, which mean the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    import json
+
+    # Line ends within a text are escapes already; the others are the layout.
+    return "".join(
+        char if char.isprintable() or char in "\n\u200d\ufe0e\ufe0f" else json.dumps(char)[1:-1]
+        for char in text
+    )
 
 
 def say(text: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 import traceback
@@ -12,6 +11,7 @@ from pathlib import Path
 from ppo_tui.cli.answer import answer_json, say
 from ppo_tui.errors import ExitCode, PpoTuiError
 from ppo_tui.text.plain import plain
+from ppo_tui.text.secrets import redacted
 
 DEBUG_VARIABLE = "PPO_TUI_DEBUG"
 
@@ -21,8 +21,11 @@ INTERRUPTED = 130
 _FAMILIES = {
     "usage": ExitCode.USAGE,
     "config": ExitCode.CONFIG,
+    "trust": ExitCode.CONFIG,
+    "settings": ExitCode.CONFIG,
     "resource": ExitCode.MISSING,
     "model": ExitCode.MISSING,
+    "hub": ExitCode.MISSING,
     "data": ExitCode.MISSING,
     "device": ExitCode.MISSING,
     "memory": ExitCode.MISSING,
@@ -46,6 +49,7 @@ def exit_code_of(code: str) -> ExitCode:
 
 def report(code: str, message: str, hint: str = "", *, as_json: bool) -> None:
     """Tell a failure: as JSON on stdout, or as a sentence and a hint on stderr."""
+    message, hint = redacted(message), redacted(hint)
     if as_json:
         answer_json({"error": {"code": code, "message": message, "hint": hint}})
         return
@@ -58,7 +62,7 @@ def report_error(error: PpoTuiError, *, as_json: bool) -> int:
     """Tell an error of ours; its exit code."""
     report(error.code, error.message, error.hint, as_json=as_json)
     if debugging():
-        traceback.print_exception(error, file=sys.stderr)
+        say(redacted(_traceback(error)))
     return int(error.exit_code)
 
 
@@ -71,7 +75,7 @@ def report_unexpected(error: Exception, *, as_json: bool) -> int:
     hint = f"{where} This is a fault of ppo-tui; please report it."
     report("internal", f"Something unexpected went wrong: {reason}.", hint, as_json=as_json)
     if debugging():
-        traceback.print_exception(error, file=sys.stderr)
+        say(redacted(_traceback(error)))
     return int(ExitCode.FAILED)
 
 
@@ -81,17 +85,27 @@ def debugging() -> bool:
 
 
 def _saved(error: Exception) -> Path | None:
-    """Write the traceback where the user may write; None if that is nowhere."""
+    """Write the traceback where the user may write, for the user alone; None if that is nowhere."""
+    from ppo_tui.runs.atomic import NO_FOLLOW, write_all
     from ppo_tui.runs.paths import home
 
-    text = "".join(traceback.format_exception(error))
+    text = redacted(_traceback(error)).encode("utf-8", "backslashreplace")
     name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     for folder in (home() / "errors", Path(tempfile.gettempdir())):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = folder / name
-            path.write_text(text, encoding="utf-8", errors="replace")
+            # Others may write to a folder of temporary files: nothing that is there is followed.
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o600)
+            try:
+                write_all(fd, text)
+            finally:
+                os.close(fd)
         except OSError:
             continue  # the next place; the sentence is shown either way
         return path
     return None
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

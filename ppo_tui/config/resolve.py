@@ -12,9 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ppo_tui.config.migrate import CONFIG_STEPS, NewerVersion, migrated
 from ppo_tui.config.presets import as_mapping, load_preset, looks_like_a_file
 from ppo_tui.config.rewards import BUILT_IN_TERMS, PLUGIN, PluginTerm, option_names
 from ppo_tui.config.schema import SCHEMA_VERSION, RunConfig
+from ppo_tui.config.secrets import refuse_secrets
 from ppo_tui.config.yaml_io import dump_yaml, load_yaml, read_yaml
 from ppo_tui.errors import ConfigError, UsageError, did_you_mean
 
@@ -119,19 +121,33 @@ def validate(values: Mapping[str, Any], source: str) -> RunConfig:
 
     Raises:
         ConfigError: One sentence about the first thing that is wrong: an unknown key (with the
-            nearest known one), or a value that is out of range or of the wrong kind.
+            nearest known one), or a value that is out of range, of the wrong kind, or a secret.
     """
-    version = values.get("schema_version", SCHEMA_VERSION)
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"{source} has schema version {version}, and this ppo-tui knows up to "
-            f"{SCHEMA_VERSION}: use a newer ppo-tui.",
-            code="config.newer_schema",
-        )
+    values = _of_today(values, source)
+    refuse_secrets(values, source)
     try:
-        return RunConfig.model_validate(dict(values))
+        return RunConfig.model_validate(values)
     except ValidationError as error:
         raise _first_problem(error, source) from error
+
+
+def _of_today(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    version = values.get("schema_version", SCHEMA_VERSION)
+    try:
+        today = migrated(values, version, SCHEMA_VERSION, CONFIG_STEPS)
+    except NewerVersion as error:
+        raise ConfigError(
+            f"{source} has schema version {_short(version)}, and this ppo-tui knows up to "
+            f"{SCHEMA_VERSION}: use a newer ppo-tui.",
+            code="config.newer_schema",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{source}: schema_version: must be a whole number from 1, {SCHEMA_VERSION} at most "
+            f"(given: {_short(version)}).",
+            code="config.invalid_value",
+        ) from error
+    return today | {"schema_version": SCHEMA_VERSION}
 
 
 def _first_problem(error: ValidationError, source: str) -> ConfigError:
@@ -230,7 +246,10 @@ def _known_keys(location: Sequence[int | str]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

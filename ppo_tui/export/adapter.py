@@ -1,8 +1,9 @@
 """The tuned adapter of a run as a folder of its own, wholly there or not at all.
 
 The newest whole checkpoint's adapter is copied byte by byte, and checked against the checkpoint's
-manifest; beside it come the run's config.yaml and a README.md of how to load it. The run is only
-read, and may go on meanwhile.
+manifest: its two files and nothing else that lies there, and only if peft makes a plain LoRA of
+them, because a run may come from somebody else. Beside them come the run's config.yaml and a
+README.md of how to load it. The run is only read, and may go on meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppo_tui import lora_files
 from ppo_tui.errors import CheckpointError, StorageError
 from ppo_tui.export.readme import loading_code, readme
 from ppo_tui.runs.atomic import open_regular, storage_error, sync_directory
@@ -135,7 +137,7 @@ def _from_checkpoint(run: RunDirectory, checkpoint: Checkpoint, folder: Path) ->
         text = file.read(_CONFIG_BYTES).decode("utf-8", "replace")
     config = parse_config(text, str(run.config_path))
     adapter = checkpoint.adapter
-    files = sorted(path for path in adapter.iterdir() if path.is_file())
+    files = _files_of(checkpoint)
     _check_space(folder, sum(path.stat().st_size for path in files))
     hashes = read_manifest(checkpoint.path)
     with _aside(folder) as aside:
@@ -154,6 +156,22 @@ def _from_checkpoint(run: RunDirectory, checkpoint: Checkpoint, folder: Path) ->
     return Exported(
         folder, checkpoint.step, config.model.name, names, total, loading_code(config, str(folder))
     )
+
+
+def _files_of(checkpoint: Checkpoint) -> list[Path]:
+    """The files that are the adapter.
+
+    Raises:
+        CheckpointError: They are not what a worker of ppo-tui writes (`checkpoint.adapter`).
+    """
+    try:
+        lora_files.read_config(checkpoint.adapter)
+    except ValueError as error:
+        raise CheckpointError(
+            f"The adapter of the checkpoint {checkpoint.path.name} is not exported: {error}.",
+            code="checkpoint.adapter",
+        ) from error
+    return [checkpoint.adapter / name for name in (lora_files.CONFIG, lora_files.WEIGHTS)]
 
 
 @contextlib.contextmanager

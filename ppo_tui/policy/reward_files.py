@@ -6,7 +6,6 @@ taken; peft itself would follow more of it, such as the name of a class to impor
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ppo_tui.errors import RewardError
-from ppo_tui.runs.atomic import read_small
+from ppo_tui.lora_files import WEIGHTS, read_config
 from ppo_tui.runs.paths import shown
-
-MOST_RANK = 1024
-"""As in the configuration of a run's own adapter."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ def read_reward_adapter(folder: Path) -> RewardAdapterFiles:
     from safetensors.torch import load_file
 
     try:
-        config = _config(json.loads(read_small(folder / "adapter_config.json")))
-        state = load_file(str(folder / "adapter_model.safetensors"))
+        config = read_config(folder)
+        state = load_file(str(folder / WEIGHTS))
         ranks = {value.shape[0] for key, value in state.items() if "lora_A" in key}
         if ranks != {config["r"]}:
             raise ValueError("its rank is not that of its weights")
@@ -96,28 +92,3 @@ def read_reward_adapter(folder: Path) -> RewardAdapterFiles:
             code="reward.artefact_damaged",
         ) from error
     return RewardAdapterFiles(folder, config, state)
-
-
-def _config(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict) or found.get("peft_type") != "LORA":
-        raise ValueError("it is no LoRA")
-    odd = [key for key in ("use_dora", "modules_to_save", "rank_pattern") if found.get(key)]
-    if odd or found.get("bias", "none") != "none":
-        raise ValueError(f"it is more than a plain LoRA ({(odd or ['bias'])[0]})")
-    rank, alpha, targets = found["r"], found["lora_alpha"], found["target_modules"]
-    if type(rank) is not int or not 1 <= rank <= MOST_RANK:
-        raise ValueError(f"its rank is no number from 1 to {MOST_RANK}")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not alpha > 0:
-        raise ValueError("its alpha is no positive number")
-    if not isinstance(targets, list) or not all(isinstance(name, str) for name in targets):
-        raise ValueError("its layers are no list of names")
-    return {
-        "r": rank,
-        "lora_alpha": alpha,
-        "target_modules": targets,
-        "lora_dropout": 0.0,
-        "use_rslora": found.get("use_rslora") is True,
-        "fan_in_fan_out": found.get("fan_in_fan_out") is True,
-        "bias": "none",
-        "task_type": "CAUSAL_LM",
-    }

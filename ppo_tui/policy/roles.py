@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -352,11 +353,13 @@ class Roles:
         tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         # Written by Python, whose error says why where it fails.
         (folder / "adapter_model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
-        config = self.peft.peft_config[name]
-        training = config.inference_mode
+        config = copy(self.peft.peft_config[name])
         config.inference_mode = True
+        # A set, which peft would write in the order of this process's hashes; a run's files are the
+        # same ones whenever it is repeated.
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)
         config.save_pretrained(str(folder))
-        config.inference_mode = training
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Read back what `save_adapter` wrote.

@@ -80,6 +80,8 @@ def read_head(path: Path) -> tuple[NDArray[np.float64], float]:
     from safetensors.numpy import load_file
 
     try:
+        if path.is_symlink():
+            raise ValueError("it is a link")
         tensors = load_file(str(path))
         weight, bias = (np.asarray(tensors[key], dtype=np.float64) for key in ("weight", "bias"))
         if weight.ndim != 1 or bias.size != 1:

@@ -2,7 +2,8 @@
 
 Such code may raise anything, call `sys.exit`, print, or put escape sequences into its messages.
 What reaches the rest of the program is a `RewardError` with one printable sentence; what it prints
-goes to stderr, because stdout is for answers only (in the worker both end in the run's log).
+goes to stderr, because stdout is for answers only (in the worker both end in the run's log), line
+by line, harmless, without secrets, and only so much of it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ppo_tui.errors import PpoTuiError, RewardError
+from ppo_tui.text.harmless import HarmlessStream
+from ppo_tui.text.secrets import redacted
+
+MOST_PRINTED = 1 << 16
+"""Characters that one call may print: a reward is called every step, for days."""
 
 MESSAGE_LENGTH = 300
 EXCERPT_LENGTH = 60
@@ -21,7 +27,7 @@ EXCERPT_LENGTH = 60
 
 @contextmanager
 def foreign_code(what: str, *, code: str, file: Path | None = None) -> Iterator[None]:
-    """Turn what the block raises into a `RewardError`, and keep stdout clean while it runs.
+    """Turn what the block raises into a `RewardError`, and tame what it prints while it runs.
 
     Args:
         what: The sentence up to the exception, such as "The reward file f.py cannot be imported:".
@@ -32,7 +38,7 @@ def foreign_code(what: str, *, code: str, file: Path | None = None) -> Iterator[
         RewardError: The block raised; errors of our own pass as they are.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with _tamed_output():
             yield
     except PpoTuiError:
         raise
@@ -44,13 +50,35 @@ def foreign_code(what: str, *, code: str, file: Path | None = None) -> Iterator[
         raise RewardError(f"{what} {describe(error)}{where}.", code=code) from error
 
 
+@contextmanager
+def _tamed_output() -> Iterator[None]:
+    """Let everything printed go to stderr, harmless, and no more of it than `MOST_PRINTED`."""
+    if isinstance(sys.stderr, _Tamed):  # a term within the sum of the terms
+        yield
+        return
+    if sys.stderr is None:  # nobody to print to, as under pythonw
+        yield
+        return
+    stream = _Tamed(sys.stderr, MOST_PRINTED)
+    with redirect_stdout(stream), redirect_stderr(stream):
+        try:
+            yield
+        finally:
+            stream.end()
+
+
+class _Tamed(HarmlessStream):
+    """Marks the stream as the one that is there for foreign code."""
+
+
 def describe(error: BaseException) -> str:
     """An exception's type and message on one printable line."""
     try:
         message = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:  # a __str__ that fails; the type's name is left for the reader
         message = ""
-    message = printable(message.strip().rstrip("."), MESSAGE_LENGTH)
+    # Before it is shortened: half a secret would not be known for one.
+    message = printable(redacted(message).strip().rstrip("."), MESSAGE_LENGTH)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 

@@ -7,6 +7,7 @@ this module: foreign text is printed as it is or as `rich.text.Text`, never as a
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _KEPT = frozenset(
@@ -14,6 +15,12 @@ _KEPT = frozenset(
 )  # they join and shape emoji and scripts, and do nothing else
 
 LINE_END = "⏎"
+
+MOST_MARKS = 8
+"""Marks above and below one letter; no script needs more, and a pile of them covers other lines."""
+
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_PILE = re.compile(f"({_MARK}{{{MOST_MARKS}}})({_MARK}+)")
 
 
 def plain(text: str, *, lines: bool = False) -> str:
@@ -26,8 +33,13 @@ def plain(text: str, *, lines: bool = False) -> str:
     text = text.replace("\r\n", "\n")
     if not lines:
         text = text.replace("\n", LINE_END)
-    if text.isprintable():
-        return text
+    if text.isascii():
+        if text.isprintable():
+            return text
+    else:
+        text = _PILE.sub(lambda pile: pile[1] + ascii(pile[2])[1:-1], text)
+        if text.isprintable():
+            return text
     return "".join(char if char.isprintable() else _spelled(char, lines) for char in text)
 
 

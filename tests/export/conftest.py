@@ -1,4 +1,4 @@
-"""A run with checkpoints, made of files alone: an export never looks into an adapter."""
+"""A run with checkpoints, made of files alone: an export never looks into the weights."""
 
 import hashlib
 import json
@@ -8,13 +8,15 @@ import pytest
 from ppo_tui.config.resolve import resolve
 from ppo_tui.runs.directory import RunDirectory
 
+PLAIN = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+
 
 def save_checkpoint(run, step, weights=b"weights"):
     """A checkpoint as a worker leaves it, as far as an export can see."""
     folder = run.checkpoints_path / f"step-{step:06d}"
     (folder / "policy").mkdir(parents=True)
     (folder / "policy" / "adapter_model.safetensors").write_bytes(weights)
-    (folder / "policy" / "adapter_config.json").write_text('{"r": 4}')
+    (folder / "policy" / "adapter_config.json").write_text(json.dumps(PLAIN))
     (folder / "state.json").write_text("{}")
     files = [path for path in folder.rglob("*") if path.is_file()]
     hashes = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}

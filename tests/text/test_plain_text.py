@@ -38,3 +38,8 @@ def test_shortening_ends_in_an_ellipsis():
 def test_nothing_is_left_that_a_terminal_would_obey(text):
     joiners = "\u200d\ufe0e\ufe0f"
     assert all(char.isprintable() or char in joiners for char in plain(text))
+
+
+def test_a_pile_of_marks_covers_no_other_line():
+    assert plain("a" + "\u0301" * 8) == "a" + "\u0301" * 8
+    assert plain("a" + "\u0301" * 10 + "b") == "a" + "\u0301" * 8 + r"\u0301\u0301" + "b"

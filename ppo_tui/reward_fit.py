@@ -260,11 +260,11 @@ def _source(name: str) -> Source:
     path = Path(os.path.expanduser(name)) if "\0" not in name else Path("?")
     if path.is_file():
         # A link is followed where a person names it, not where it lies in a run directory.
-        return Source(shown(path), None, RatingsFile(path.resolve()).read())
+        return Source(shown(path), None, RatingsFile(path.resolve()).read(refuse_newer=True))
     if path.suffix in (".jsonl", ".json") and not path.exists():
         raise RunError(f"there are no ratings at {shown(path)}", code="ratings.missing")
     run = find_run(name)
-    return Source(shown(run.name), run, RatingsFile(run.ratings_path).read())
+    return Source(shown(run.name), run, RatingsFile(run.ratings_path).read(refuse_newer=True))
 
 
 def _none(sources: Sequence[Source], damaged: int) -> PpoTuiError:

@@ -147,8 +147,8 @@ class _Sitting:
         held = self._file.read()
         self._before = held.raters.get(self._rater, 0)
         self._came_before = any(each.rater == self._rater for each in (*held.given, *held.skips))
-        if held.damaged:
-            self.tell(f"{_count(held.damaged, 'line')} of ratings.jsonl cannot be read; left out.")
+        if left_out := held.damaged + held.newer:
+            self.tell(f"{_count(left_out, 'line')} of ratings.jsonl cannot be read; left out.")
         self._identify()
         greeted = False
         while self._limit is None or self._given < self._limit:

@@ -39,7 +39,7 @@ def show(name: Run, as_json: Json = False) -> None:
     held = RatingsFile(run.ratings_path).read()
     if as_json:
         answer_json(_as_object(run, held))
-    elif not held.count and not held.skips and not held.damaged:
+    elif not held.count and not held.skips and not held.damaged and not held.newer:
         say(f"{plain(run.name)} has no ratings yet. `ppo-tui rate {plain(run.name)}` gives some.")
     else:
         _print(run, held)
@@ -137,6 +137,7 @@ def _as_object(run: RunDirectory, held: Ratings) -> dict[str, object]:
         "pairs": len(held.pairs),
         "skips": len(held.skips),
         "damaged": held.damaged,
+        "newer": held.newer,
         "raters": held.raters,
         "histogram": _histogram(held),
         "pair_choices": _choices(held),
@@ -181,7 +182,8 @@ def _print(run: RunDirectory, held: Ratings) -> None:
             f"  {'pairs':<12}{len(held.pairs):>5}  {chosen['first']} first better, "
             f"{chosen['tie']} tied, {chosen['second']} second better"
         )
-    for what, number in (("skipped", len(held.skips)), ("damaged", held.damaged)):
+    left_out = (("damaged", held.damaged), ("newer", held.newer))
+    for what, number in (("skipped", len(held.skips)), *left_out):
         if number:
             tell(f"  {what:<12}{number:>5}")
     for rater, count in held.raters.items():

@@ -95,8 +95,9 @@ def load_preset(name: str) -> Preset:
         return Preset(name, own, own.read_text(encoding="utf-8-sig"), values)
     shipped = _shipped_texts()
     if name not in shipped:
+        short = name if len(name) <= 80 else f"{name[:79]}…"
         raise ConfigError(
-            f"There is no preset {name!r}: {did_you_mean(name, preset_names())}",
+            f"There is no preset {short!r}: {did_you_mean(short, preset_names())}",
             hint="`ppo-tui presets list` shows them all.",
             code="config.unknown_preset",
         )

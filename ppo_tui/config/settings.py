@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from ppo_tui.config.migrate import SETTINGS_STEPS, NewerVersion, migrated
 from ppo_tui.errors import ConfigError, did_you_mean
 from ppo_tui.runs.paths import home, shown
 
@@ -139,7 +140,7 @@ class AppSettings:
     )
 
     def __post_init__(self) -> None:
-        _check_version(self.schema_version)
+        _of_today({}, self.schema_version)
         for name in DOCUMENTATION:
             object.__setattr__(self, name, checked(name, getattr(self, name)))
 
@@ -207,13 +208,20 @@ def _checked_keys(value: Any) -> Iterator[tuple[str, str]]:
         yield binding, text
 
 
-def _check_version(version: Any) -> None:
-    if version != SETTINGS_VERSION:
+def _of_today(values: Mapping[str, Any], version: Any) -> dict[str, Any]:
+    try:
+        return migrated(values, version, SETTINGS_VERSION, SETTINGS_STEPS)
+    except NewerVersion as error:
         raise ConfigError(
             f"schema_version of the settings is {version!r}, and this ppo-tui reads version "
             f"{SETTINGS_VERSION}: a newer ppo-tui wrote them.",
             code="settings.version",
-        )
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"schema_version of the settings is {version!r}; it must be {SETTINGS_VERSION}.",
+            code="settings.version",
+        ) from error
 
 
 def _refused(sentence: str) -> ConfigError:
@@ -263,7 +271,8 @@ def load_settings() -> AppSettings:
 
 def _from_mapping(values: Mapping[str, Any]) -> AppSettings:
     # A newer version has settings that are not known here; its number says more than their names.
-    _check_version(values.get("schema_version", SETTINGS_VERSION))
+    values = _of_today(values, values.get("schema_version", SETTINGS_VERSION))
+    values["schema_version"] = SETTINGS_VERSION
     known = {field.name for field in dataclasses.fields(AppSettings)}
     for name in values:
         if name not in known:

@@ -6,9 +6,11 @@ because YAML would silently keep the last.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -18,6 +20,9 @@ MAX_BYTES = 1_000_000
 """A configuration larger than this is not one."""
 
 
+MAX_DEPTH = 100
+"""Lists and groups inside each other; no setting needs more than six."""
+
 _PLAIN = {
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map")
 }
@@ -25,6 +30,8 @@ _PLAIN = {
 
 class _PlainLoader(yaml.SafeLoader):
     """SafeLoader without aliases and tags, with numbers such as 1e-4 read as numbers."""
+
+    _depth = 0
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag not in _PLAIN:
@@ -39,7 +46,15 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(
                 None, None, "anchors and aliases are not allowed", event.start_mark
             )
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                None, None, "it is nested too deeply", event.start_mark
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -119,7 +134,7 @@ def read_yaml(path: Path) -> Any:
             raise ConfigError(
                 f"{path} is a folder, not a configuration file.", code="config.is_folder"
             )
-        with path.open("rb") as file:
+        with _opened(path) as file:
             content = file.read(MAX_BYTES + 1)  # a device may have no end
         if len(content) > MAX_BYTES:
             raise ConfigError(
@@ -142,6 +157,15 @@ def read_yaml(path: Path) -> Any:
             f"{str(path)!r} cannot be a file: {error}.", code="config.missing"
         ) from error
     return load_yaml(text, str(path))
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, without waiting for anybody: a pipe that nobody writes to never answers."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ConfigError(f"{path} is a pipe, not a configuration file.", code="config.unreadable")
+    return os.fdopen(fd, "rb")
 
 
 def dump_yaml(data: Any) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file
 from pathlib import Path
 
 from ppo_tui.config.schema import BUNDLED, DataConfig
 from ppo_tui.data.excerpt import escaped, excerpt
-from ppo_tui.data.readers import READERS, Row, read_txt
+from ppo_tui.data.readers import READERS, Row, read_txt, too_large
 from ppo_tui.errors import ConfigError, DataError
 
 DEFAULT_COLUMN = "prompt"
+
+MOST_PROMPTS = 2_000_000
+"""Prompts of a run; each is held in memory, and later its tokens."""
+
 PATH_LENGTH = 200
 
 log = logging.getLogger(__name__)
@@ -42,15 +47,16 @@ def load_prompts(config: DataConfig) -> list[Prompt]:
         DataError: The file is not there (``data.missing``), a folder (``data.is_folder``) or not to
             be read (``data.permission``); of no known format, or not of the one its name says
             (``data.format``); not UTF-8 (``data.not_utf8``); without the column
-            (``data.column_missing``); has a line or value that is no prompt (``data.bad_line``); or
-            holds no prompt at all (``data.empty``).
+            (``data.column_missing``); has a line or value that is no prompt (``data.bad_line``);
+            is more than can be read (``data.too_large``: see `ppo_tui.data.readers`); or holds no
+            prompt at all (``data.empty``).
     """
     if config.prompts == BUNDLED:
         from ppo_tui.assets import prompts_file
 
         _refuse_column(config, "the bundled prompts have")
         with as_file(prompts_file()) as path:
-            return _texts(list(read_txt(path, "The bundled prompt file", "")), "bundled")
+            return _texts(read_txt(path, "The bundled prompt file", ""), "bundled")
 
     shown = f"Prompt file {excerpt(config.prompts, PATH_LENGTH)}"
     path = _regular_file(config.prompts, shown)
@@ -64,10 +70,9 @@ def load_prompts(config: DataConfig) -> list[Prompt]:
     if reader is read_txt:
         _refuse_column(config, "a .txt file has")
     try:
-        rows = list(reader(path, shown, config.column or DEFAULT_COLUMN))
+        return _texts(reader(path, shown, config.column or DEFAULT_COLUMN), shown)
     except OSError as error:
         raise _unreadable(shown, error) from error
-    return _texts(rows, shown)
 
 
 def _regular_file(name: str, shown: str) -> Path:
@@ -110,8 +115,9 @@ def _refuse_column(config: DataConfig, what: str) -> None:
         )
 
 
-def _texts(rows: list[Row], shown: str) -> list[Prompt]:
-    prompts = []
+def _texts(rows: Iterable[Row], shown: str) -> list[Prompt]:
+    prompts: list[Prompt] = []
+    empty = 0
     for row in rows:
         text = row.value
         if not isinstance(text, str):
@@ -126,10 +132,14 @@ def _texts(rows: list[Row], shown: str) -> list[Prompt]:
                 f"character: {excerpt(text)}.",
                 code="data.bad_line",
             )
-        if text.strip():
-            prompts.append(Prompt(row.number, text))
+        if not text.strip():
+            empty += 1
+            continue
+        if len(prompts) == MOST_PROMPTS:
+            raise too_large(shown, f"holds more than {MOST_PROMPTS} prompts")
+        prompts.append(Prompt(row.number, text))
     if not prompts:
         raise DataError(f"{shown} holds no prompt.", code="data.empty")
-    if len(prompts) < len(rows):
-        log.info("%s: %d empty prompts were left out", shown, len(rows) - len(prompts))
+    if empty:
+        log.info("%s: %d empty prompts were left out", shown, empty)
     return prompts

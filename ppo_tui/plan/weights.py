@@ -130,11 +130,13 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder; those that its index names need not be there.
 
     Raises:
-        ModelError: The index is damaged (``model.corrupt``).
+        ModelError: The index is damaged, or what is there is no file (``model.corrupt``).
     """
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
+    if single.exists():
+        raise _corrupt(single, "it is no regular file")
     index = folder / INDEX
     if not index.is_file():
         return []

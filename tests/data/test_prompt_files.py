@@ -162,11 +162,11 @@ def test_a_file_that_may_not_be_read_is_said_so(
 ) -> None:
     path = write("p.txt", "one")
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, mode: str = "r") -> object:
         raise PermissionError(13, "Permission denied")
 
     # The tests may run as root, who may read everything.
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     error = failure(path)
     assert error.code == "data.permission"
     assert error.message.endswith("p.txt' may not be read: permission denied.")

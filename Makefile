@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bundled-model bench-optimum bench-speed bench-gpu \
-	bench-paths bench-growth bench-human bench-ui goldens docs picture clean
+	bench-paths bench-growth bench-human bench-ui chaos fuzz soak goldens docs picture clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -69,6 +69,15 @@ bench-human: $(VENV)/.installed-dev ## A simulated person's taste, learnt and fo
 
 bench-ui: $(VENV)/.installed-dev ## What the app costs: lag, CPU, memory, start; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.bench_ui $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## A hundred kills of the demo's worker, each resumed and compared; an hour
+	$(BIN)/python -m tools.chaos --write $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## A hundred thousand damaged files for everything that reads one
+	$(BIN)/python -m tools.fuzz --write $(ARGS)
+
+soak: $(VENV)/.installed-dev ## 5,000 steps in one worker: nothing may grow
+	$(BIN)/python -m tools.soak --write $(ARGS)
 
 goldens: $(VENV)/.installed-dev ## Write the screens' plain-text goldens anew; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/screens $(ARGS)

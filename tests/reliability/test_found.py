@@ -1,0 +1,92 @@
+"""What chaos and fuzz have found once, each as small as it can be."""
+
+import hashlib
+import json
+
+import pytest
+
+from ppo_tui.errors import CheckpointError, RunError
+from ppo_tui.runs.checkpoints import read_checkpoint, verify_checkpoint
+from ppo_tui.runs.control import Inbox
+from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.launch import last_launch
+from ppo_tui.runs.lock import holder
+from ppo_tui.runs.phase import Phase
+from ppo_tui.runs.records import RunState
+from ppo_tui.runs.state import observe, write_state
+
+NESTED = "[" * 100_000
+BEYOND_ANY_FLOAT = 10**400
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "run", "steps: 3\n", total=3)
+
+
+def checkpoint(folder, state):
+    path = folder / "step-000003"
+    path.mkdir()
+    (path / "state.json").write_text(state)
+    sha256 = {"state.json": hashlib.sha256(state.encode()).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps({"v": 1, "sha256": sha256}))
+    return path
+
+
+@pytest.mark.parametrize("state", [NESTED, "[]", "3", "null", '{"v": '])
+def test_a_checkpoint_whose_state_is_no_record_is_damaged(tmp_path, state):
+    path = checkpoint(tmp_path, state)
+    with pytest.raises(CheckpointError, match="damaged"):
+        verify_checkpoint(path)
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_checkpoint(path)
+
+
+def test_a_manifest_that_is_nested_beyond_reason_is_damaged(tmp_path):
+    path = checkpoint(tmp_path, "{}")
+    (path / "manifest.json").write_text(NESTED)
+    with pytest.raises(CheckpointError, match="damaged"):
+        verify_checkpoint(path)
+
+
+def test_a_process_that_began_beyond_any_clock_is_none(run):
+    record = json.loads(run.state_path.read_text())
+    named = {"pid": 1, "process_start": BEYOND_ANY_FLOAT}
+    run.state_path.write_text(json.dumps({**record, "state": "update", **named}))
+    run.lock_path.write_text(json.dumps(named))
+    run.launch_path.write_text(json.dumps({**named, "time": 1.0}))
+    assert observe(run).phase is Phase.CRASHED
+    assert holder(run) is None
+    assert last_launch(run) is None
+
+
+def test_a_launch_at_a_time_beyond_any_clock_is_none(run):
+    started = {"pid": 1, "process_start": 1.0, "time": BEYOND_ANY_FLOAT}
+    run.launch_path.write_text(json.dumps(started))
+    assert last_launch(run) is None
+
+
+def test_a_request_from_a_time_beyond_any_clock_is_set_aside(run):
+    request = {"kind": "pause", "time": BEYOND_ANY_FLOAT}
+    (run.control_path / "1.json").write_text(json.dumps(request))
+    inbox = Inbox(run)
+    assert inbox.take() == []
+    assert [odd.name for odd in inbox.set_aside] == ["1.json"]
+
+
+def test_an_error_is_one_line_whatever_it_quotes():
+    error = RunError("there is no \x1b[2J run \ufeff\n'x'", hint="try\r\nanother")
+    assert error.message == r"there is no \x1b[2J run \ufeff⏎'x'"
+    assert error.hint == "try⏎another"
+
+
+def test_a_worker_removes_the_state_that_a_killed_one_had_half_written(run):
+    half = run.path / ".state.json.0a1b2c3d4e5f.tmp"
+    other = run.path / ".launch.json.0a1b2c3d4e5f.tmp"
+    for path in (half, other):
+        path.write_text('{"v": 1, "sta')
+    write_state(run, RunState(Phase.UPDATE))
+    assert half.exists()
+    write_state(run, RunState(Phase.LOADING))
+    assert not half.exists()
+    assert other.exists()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Literal, get_args
@@ -17,6 +16,7 @@ from typing import IO, Any, Literal, get_args
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs import strict_json
 from ppo_tui.runs.directory import RunDirectory
+from ppo_tui.runs.process import module_command
 from ppo_tui.text.plain import plain
 
 Who = Literal["base", "tuned"]
@@ -210,7 +210,7 @@ def start_command(run: RunDirectory, step: int | None = None) -> list[str]:
         run: The run; it is only read, and may go on meanwhile.
         step: The checkpoint whose adapter is meant; the newest whole one if left out.
     """
-    command = [sys.executable, "-m", "ppo_tui.playground", str(run.path)]
+    command = module_command("ppo_tui.playground", str(run.path))
     return command if step is None else [*command, "--checkpoint", str(step)]
 
 

@@ -7,7 +7,6 @@ its stdin ends it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs import strict_json
+from ppo_tui.runs.process import module_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def read_reply(line: bytes) -> Reply:
 
 def reading_command(sources: Sequence[str]) -> list[str]:
     """The command that reads the rated texts of runs and files that have no reading yet."""
-    return [sys.executable, "-m", "ppo_tui.fitting", "read", *sources]
+    return module_command("ppo_tui.fitting", "read", *sources)
 
 
 def adapter_command(
@@ -116,4 +116,4 @@ def adapter_command(
     """The command that trains a reward adapter on the ratings of runs and files."""
     options = ["--to", str(to), "--epochs", str(epochs), "--seed", str(seed)]
     options += ["--force"] if overwrite else []
-    return [sys.executable, "-m", "ppo_tui.fitting", "adapter", *options, "--", *sources]
+    return module_command("ppo_tui.fitting", "adapter", *options, "--", *sources)

@@ -54,8 +54,10 @@ def prepare_libraries(log: TextIO) -> None:
         log: Where log lines and warnings go.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # A model's config.json must not have compiled kernels fetched and run.
+    # A model's config.json must not have compiled kernels fetched and run. Nor may bitsandbytes, on
+    # some CPUs when it is imported: it asks nobody, so the package that fetches them is kept out.
     os.environ["USE_HUB_KERNELS"] = "NO"
+    sys.modules["kernels"] = None  # type: ignore[assignment]
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # OpenMP's threads spin while they wait for each other. By default they do so for so long that,

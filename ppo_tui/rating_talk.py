@@ -9,7 +9,6 @@ sides read it from the run directory.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -18,6 +17,7 @@ from ppo_tui.errors import PpoTuiError
 from ppo_tui.runs import strict_json
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.pool import Candidate
+from ppo_tui.runs.process import module_command
 from ppo_tui.taste.lesson import Lesson, Mark, Told
 from ppo_tui.taste.stock import Kind, Question
 
@@ -88,7 +88,7 @@ Reply = Ready | Questions | Taught | Failure
 
 def start_command(run: RunDirectory, rater: str) -> list[str]:
     """The command of the process that advises; to be started with pipes as stdin and stdout."""
-    return [sys.executable, "-m", "ppo_tui.rater", str(run.path), "--rater", rater]
+    return module_command("ppo_tui.rater", str(run.path), "--rater", rater)
 
 
 def encode(message: Request | Reply) -> bytes:

@@ -16,6 +16,7 @@ from ppo_tui.runs.paths import shown
 from ppo_tui.runs.phase import Phase
 
 _FAULTS_OF_OURS = ("internal", "error", "training", "checkpoint", "run")
+_FAULTS_OF_THE_MACHINE = ("device.lost",)
 
 
 def detach(run: RunDirectory, worker: Popen[bytes], *, as_json: bool) -> None:
@@ -44,12 +45,12 @@ def attend(
         worker: Its worker.
         as_json: Whether to end with one JSON object.
         new: Set if this command made the run: one that fails before its first step because of what
-            it was given is removed again.
+            it was given, and that nobody has rated, is removed again.
         epilogue: Told to people after the summary of a run that finished.
     """
     followed = follow(run, stops=True, worker=worker)
     error = followed.error
-    if error is not None and new is not None and _is_bad_input(followed):
+    if error is not None and new is not None and _is_bad_input(followed) and not _is_rated(run):
         with contextlib.suppress(TimeoutExpired):
             worker.wait(10)
         new.unmake()
@@ -64,4 +65,13 @@ def attend(
 def _is_bad_input(followed: Followed) -> bool:
     if followed.phase is not Phase.FAILED or followed.step or followed.error is None:
         return False
-    return followed.error.code.partition(".")[0] not in _FAULTS_OF_OURS
+    code = followed.error.code
+    return code not in _FAULTS_OF_THE_MACHINE and code.partition(".")[0] not in _FAULTS_OF_OURS
+
+
+def _is_rated(run: RunDirectory) -> bool:
+    """Whether people have rated texts of the run already, as they do before its first step."""
+    try:
+        return run.ratings_path.stat().st_size > 0
+    except OSError:
+        return False

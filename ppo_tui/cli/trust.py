@@ -157,16 +157,24 @@ def _named(name: str, revision: str | None) -> tuple[Code, ...]:
     """What a person means to confirm: whatever lies at the path, or a model of the hub."""
     import os
 
-    from ppo_tui.errors import UsageError
+    from ppo_tui.errors import ModelError, UsageError
     from ppo_tui.runs.paths import shown
     from ppo_tui.trust import folder_of, looks_like_a_hub_model, named_model, reward_file
 
+    if not name:
+        raise UsageError("Name a reward file, a model's folder, or a model of the hub.")
     is_path = os.path.exists(os.path.expanduser(name)) if "\0" not in name else True
-    is_folder = folder_of(name) is not None
+    folder = folder_of(name)
     is_hub_model = not is_path and looks_like_a_hub_model(name) and not name.endswith(".py")
     if revision is not None and not is_hub_model:
         raise UsageError(f"--revision is for a model of the hub, and {shown(name)} is none.")
-    if is_folder or is_hub_model:
+    if folder is not None and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{shown(name)} is no model folder: it has no config.json.",
+            hint="A reward file is confirmed by its own name.",
+            code="model.not_a_model",
+        )
+    if folder is not None or is_hub_model:
         return named_model(name, revision)
     return (reward_file(name),)
 

@@ -180,7 +180,8 @@ def _devices(cancelled: Callable[[], bool]) -> list[Finding]:
 def _ask_torch(cancelled: Callable[[], bool]) -> tuple[dict[str, Any] | None, str]:
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _ASK_TORCH],
+            # -P: a torch.py in the folder where somebody stands is not the torch that is meant.
+            [sys.executable, "-P", "-c", _ASK_TORCH],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

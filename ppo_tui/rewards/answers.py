@@ -16,6 +16,9 @@ from ppo_tui.errors import RewardError
 from ppo_tui.rewards.foreign import excerpt, foreign_code, printable
 from ppo_tui.rewards.protocol import Sample
 
+LARGEST = 1e18
+"""Score beyond which its square has no place in float32, in which the training computes."""
+
 
 def drained(answer: Any, count: int) -> list[Any]:
     """The scores in an answer, `count` of them; an endless one is not read to its end.
@@ -71,6 +74,12 @@ def _finite(score: Any, index: int, sample: Sample) -> float:
         raise RewardError(
             f"it returned {number} for responses[{index}] = {excerpt(sample.response)}; "
             f"every score must be a finite number.",
+            code="reward.not_finite",
+        )
+    if abs(number) > LARGEST:
+        raise RewardError(
+            f"it returned {number:g} for responses[{index}] = {excerpt(sample.response)}; "
+            f"no score may be beyond {LARGEST:g}.",
             code="reward.not_finite",
         )
     return number

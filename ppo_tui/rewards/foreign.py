@@ -9,6 +9,7 @@ by line, harmless, without secrets, and only so much of it.
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -42,12 +43,21 @@ def foreign_code(what: str, *, code: str, file: Path | None = None) -> Iterator[
             yield
     except PpoTuiError:
         raise
-    # SystemExit too: a reward that calls sys.exit() must not end the run as if it were done.
+    # What is no Exception too: a reward that calls sys.exit() must not end the run as if it were
+    # done, nor one whose asyncio.CancelledError comes through lose the step.
     # The error is seen by whoever called: it ends the run as failed, or the command.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_of_the_user(error):
+            raise
         line = _line_in(file, error) if file else None
         where = f" (line {line})" if line else ""
         raise RewardError(f"{what} {describe(error)}{where}.", code=code) from error
+
+
+def _is_of_the_user(error: BaseException) -> bool:
+    """Whether Ctrl-C was pressed, which Python tells the main thread alone."""
+    here = threading.current_thread() is threading.main_thread()
+    return isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and here)
 
 
 @contextmanager

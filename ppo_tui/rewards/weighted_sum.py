@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ppo_tui.config.rewards import RewardTerm
 from ppo_tui.errors import PpoTuiError, RewardError
-from ppo_tui.rewards.answers import checked
+from ppo_tui.rewards.answers import LARGEST, checked
 from ppo_tui.rewards.foreign import excerpt, foreign_code
 from ppo_tui.rewards.human import Human
 from ppo_tui.rewards.protocol import Reward, Sample
@@ -81,9 +80,9 @@ class WeightedSum:
             for i in range(len(samples))
         )
         for index, value in enumerate(total):
-            if not math.isfinite(value):
+            if not abs(value) <= LARGEST:  # NaN neither
                 raise RewardError(
-                    f"The weighted sum of the reward terms is {value} for responses[{index}] = "
+                    f"The weighted sum of the reward terms is {value:g} for responses[{index}] = "
                     f"{excerpt(samples[index].response)}; use smaller weights.",
                     code="reward.not_finite",
                 )

@@ -81,6 +81,20 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
+def open_to_append(path: Path) -> int:
+    """A descriptor that reads and appends to a file, made private to its owner if it is not there.
+
+    Raises:
+        OSError: It cannot be opened, is a link, or a pipe, which could keep the writer waiting.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
+    fd = os.open(path, flags, 0o600)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is a pipe", str(path))
+    return fd
+
+
 def read_small(path: Path, limit: int = 1 << 16) -> bytes:
     """The content of a file that should be small.
 

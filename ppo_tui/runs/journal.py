@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Self
 
 from ppo_tui.errors import RunError, StorageError
 from ppo_tui.runs import strict_json
-from ppo_tui.runs.atomic import NO_FOLLOW, open_regular, storage_error, write_all
+from ppo_tui.runs.atomic import open_regular, open_to_append, storage_error, write_all
 from ppo_tui.runs.paths import shown
 
 CHUNK = 1 << 20
@@ -49,9 +49,8 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW
         try:
-            self._fd = os.open(path, flags, 0o600)
+            self._fd = open_to_append(path)
         except OSError as error:
             raise storage_error(path, error) from error
         try:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from ppo_tui.errors import StorageError
 from ppo_tui.runs import strict_json
-from ppo_tui.runs.atomic import NO_FOLLOW, read_small, storage_error, write_atomic
-from ppo_tui.runs.process import LATEST, ProcessIdentity, identify
+from ppo_tui.runs.atomic import open_to_append, read_small, storage_error, write_atomic
+from ppo_tui.runs.process import LATEST, ProcessIdentity, identify, module_command
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,9 +56,8 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
     """
     import subprocess  # here, because a viewer that only looks does without
 
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW
     try:
-        log = os.open(run.log_path, flags, 0o600)
+        log = open_to_append(run.log_path)
     except OSError as error:
         raise storage_error(run.log_path, error) from error
     try:
@@ -66,7 +65,7 @@ def start_worker(run: RunDirectory) -> subprocess.Popen[bytes]:
         _dismiss_requests(run)
         began = time()
         worker = subprocess.Popen(
-            [sys.executable, "-m", "ppo_tui.worker", str(run.path)],
+            module_command("ppo_tui.worker", str(run.path)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

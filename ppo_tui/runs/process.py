@@ -93,6 +93,15 @@ class ProcessIdentity:
         return max(0.0, time.time() - self.start)
 
 
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours in a process of its own.
+
+    By `-P` nothing is imported from the folder that the user happens to stand in: a `torch.py` that
+    lies beside somebody's preset would run else.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def current_process() -> ProcessIdentity:
     """The identity of the process that asks."""
     found = identify(os.getpid())

@@ -7,6 +7,7 @@ process writes to the file descriptor does not, and a viewer makes it harmless o
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Iterable
@@ -102,8 +103,9 @@ class HarmlessStream(io.TextIOBase):
         with self._turn:
             held, self._held = self._held, ""
             if held:
-                self._stream.write(harmless(held))
-            self._stream.flush()
+                self._put(held)
+            with contextlib.suppress(OSError):
+                self._stream.flush()
 
     def end(self) -> None:
         """Pass on the rest, and tell how much was left out."""
@@ -112,7 +114,13 @@ class HarmlessStream(io.TextIOBase):
             if self.left_out:
                 held = f"{held.rstrip(chr(10))}\n[{self.left_out:,} more characters left out]"
             if held:
-                self._stream.write(harmless(held if held.endswith("\n") else f"{held}\n"))
+                self._put(held if held.endswith("\n") else f"{held}\n")
+
+    def _put(self, text: str) -> None:
+        # A log that takes no more, as on a full disk, is no fault of whoever prints; what the disk
+        # must hold says so itself.
+        with contextlib.suppress(OSError):
+            self._stream.write(harmless(text))
 
     def _pass_on(self) -> None:
         # A carriage return at the very end may be half of a line end.
@@ -123,7 +131,7 @@ class HarmlessStream(io.TextIOBase):
             end = space + 1 if space >= 0 else len(self._held)
         if end:
             done, self._held = self._held[:end], self._held[end:]
-            self._stream.write(harmless(done))
+            self._put(done)
 
 
 class _Bytes(io.RawIOBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ppo_tui.config.schema import RunConfig
+from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.space import check_space, free_space
 from ppo_tui.training.batches import HealthNote
@@ -39,8 +40,11 @@ class Disk:
         checkpoint = self._config.checkpoint
         still = self._config.steps - step
         saves = -(-still // checkpoint.every) if checkpoint.every else min(1, still)
-        # One more than is kept: the oldest goes when the newest is whole.
-        at_once = min(saves, checkpoint.keep + 1 + checkpoint.keep_best)
+        # One more than is kept: the oldest goes when the newest is whole. Those that are there take
+        # no more room.
+        present = len(list_checkpoints(self._run.checkpoints_path))
+        most = checkpoint.keep + 1 + checkpoint.keep_best
+        at_once = min(saves, max(1, most - present))
         if at_once:
             check_space(
                 self._run.path,

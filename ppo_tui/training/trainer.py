@@ -245,29 +245,31 @@ class Trainer:
         scores, experience, traces, update = self._learn_from(rollout, rate)
         metrics = step_metrics(rollout, scores, experience, update, self.kl.coef, self._clock)
         metrics["memory/planned_gib"] = self._planned_gib
-        self.learning_rate.observe(self.step, update.policy_kl)
-        if self.config.ppo.kl_controller == "adaptive":
-            self.kl.update(metrics["kl/ref"], len(rollout.prompts))
-        self.step += 1
         notes = [
             *self.take_notes(),
             *check_decoder(self.roles.decoder.graphs_refused),
             *check_step(self.config, rollout, scores, experience, update, self.roles.base.dtype),
         ]
+        # Last, when nothing can break any more that would have to be undone.
+        self.learning_rate.observe(self.step, update.policy_kl)
+        if self.config.ppo.kl_controller == "adaptive":
+            self.kl.update(metrics["kl/ref"], len(rollout.prompts))
+        self.step += 1
         return StepRecord(self.step, metrics, traces, tuple(notes))
 
     def _learn_from(
-        self, rollout: Rollout, rate: float
+        self, rollout: Rollout, rate: float = 1.0
     ) -> tuple[Scores, Experience, tuple[SampleTrace, ...], UpdateStats]:
         """Score, measure and train; what needs no model is done beside what does."""
         steps = shuffled_minibatches(
             rollout.sequences.lengths, self.config.ppo.minibatches, self.shuffle_rng
         )
+        self._enter(Phase.SCORING)
         # A reward that reads nothing of the model need not wait for what the model measures.
         asked = None if self.reward.readings else Beside(lambda: self._score(rollout, {}))
         try:
             measured = self._measure(rollout, steps)
-        except PpoTuiError:
+        except Exception:
             if asked:
                 asked.settle()  # what it learns of these scores must not come after the undoing
             raise
@@ -286,6 +288,7 @@ class Trainer:
                 return scores, experience, traced, update
             # What was measured goes first: it may hold the graph of a pass.
             del measured, experience, traces
+            self._enter(Phase.SCORING)
             measured = self._measure(rollout, steps)
 
     def _roll_out(self) -> Rollout:
@@ -316,7 +319,6 @@ class Trainer:
 
     def _measure(self, rollout: Rollout, steps: tuple[Tensor, ...]) -> Measured:
         """What policy, reference and critic say of the responses before the update."""
-        self._enter(Phase.SCORING)
         with self._clock.time("score"):
             measured = self._measurer.measure(rollout.sequences, steps)
             mask = rollout.sequences.response_mask

@@ -104,6 +104,8 @@ class Before:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
+        self._device = trainer.roles.base.device
+        self._on_cuda = self._device.type == "cuda"
         self._copies: list[Tensor] = []
         self._state: dict[str, Any] = {}
         self._draws: dict[str, Any] = {}
@@ -122,6 +124,7 @@ class Before:
             "sampling": trainer.sampling_rng.get_state(),
             "shuffle": trainer.shuffle_rng.get_state(),
             "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self._device) if self._on_cuda else None,
             "numpy": np.random.get_state(),
             "python": random.getstate(),
         }
@@ -145,6 +148,8 @@ class Before:
             trainer.sampling_rng.set_state(self._draws["sampling"])
             trainer.shuffle_rng.set_state(self._draws["shuffle"])
             torch.set_rng_state(self._draws["torch"])
+            if self._on_cuda:
+                torch.cuda.set_rng_state(self._draws["cuda"], self._device)
             np.random.set_state(self._draws["numpy"])
             random.setstate(self._draws["python"])
 

@@ -184,9 +184,20 @@ def test_a_run_that_fails_on_bad_input_before_its_first_step_leaves_nothing(run,
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize("arguments", [("0", "failed:internal"), ("1", "failed:reward.raised")])
-def test_a_run_that_did_a_step_or_broke_by_our_fault_is_kept(run, attend, arguments):
+def test_a_run_that_people_have_rated_is_kept_though_it_fails_before_its_first_step(run, attend):
+    run.ratings_path.write_bytes(b'{"kind": "rating"}\n')
+    follower = attend("0", "failed:device", made_here=True)
+    follower.communicate(timeout=60)
+    assert follower.returncode == 4
+    assert run.ratings_path.read_bytes() == b'{"kind": "rating"}\n'
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("0", "failed:internal"), ("0", "failed:device.lost"), ("1", "failed:reward.raised")],
+)
+def test_a_run_that_did_a_step_or_broke_by_no_fault_of_the_input_is_kept(run, attend, arguments):
     follower = attend(*arguments, made_here=True)
     follower.communicate(timeout=60)
-    assert follower.returncode == 1
+    assert follower.returncode in (1, 4)
     assert run.path.exists()

@@ -306,7 +306,7 @@ def test_a_link_in_place_of_the_ratings_is_refused(pool, tmp_path, rate):
     pool.ratings_path.symlink_to(tmp_path / "elsewhere")
     said = rate("3\n")
     assert said.code == 1
-    assert "is a symbolic link, not a file of ratings" in said.err
+    assert "is a symbolic link, and a run's files must lie in it" in said.err
     assert not (tmp_path / "elsewhere").exists()
 
 

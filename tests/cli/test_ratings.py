@@ -71,6 +71,7 @@ def test_ratings_as_json(here, rated):
         "pairs": 1,
         "skips": 1,
         "damaged": 1,
+        "newer": 0,
         "raters": {"ann": 3, "ben": 1},
         "histogram": {"1": 1, "2": 0, "3": 0, "4": 2, "5": 0},
         "pair_choices": {"first": 0, "tie": 1, "second": 0},
@@ -129,7 +130,7 @@ def test_an_export_replaces_a_file_only_by_force(here, rated, tmp_path):
 def test_an_export_into_a_folder_that_is_not_there_fails_in_one_sentence(here, rated, tmp_path):
     said = here("ratings", "export", "first-run", str(tmp_path / "gone" / "mine.jsonl"), "--json")
     assert said.code == 1
-    assert said.json["error"]["code"] == "storage.failed"
+    assert said.json["error"]["code"] == "storage.gone"
 
 
 def test_ratings_of_another_base_are_refused_and_both_are_named(here, run, other):

@@ -1,10 +1,12 @@
 """What foreign code prints, and what is logged of it, can be read with `cat`."""
 
+import contextlib
 import io
 import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -108,6 +110,19 @@ def test_a_reward_within_the_sum_shares_the_limit_of_the_sum(capsys):
             with foreign_code("it raised", code="reward.raised"):
                 print("y" * MOST_PRINTED)
     assert capsys.readouterr().err.count("left out") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_reward_that_prints_is_not_blamed_for_a_full_disk(monkeypatch):
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with foreign_code("it raised", code="reward.raised"):
+            print("counted to\nthree", flush=True)
+            done = True
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):  # what it still holds back is lost
+            full.close()
+    assert done
 
 
 def test_what_was_printed_before_it_raised_is_kept_and_the_error_holds_no_token(capsys):

@@ -88,7 +88,7 @@ def test_an_error_travels_with_its_code_and_hint():
 
 def test_the_process_is_started_by_the_same_python(tmp_path):
     run = RunDirectory(tmp_path)
-    start = [sys.executable, "-m", "ppo_tui.playground", str(tmp_path)]
+    start = [sys.executable, "-P", "-m", "ppo_tui.playground", str(tmp_path)]
     assert start_command(run) == start
     assert start_command(run, 20) == [*start, "--checkpoint", "20"]
 

@@ -22,7 +22,7 @@ def fake_python(tmp_path, monkeypatch):
 def test_the_worker_is_a_module_with_an_empty_stdin_and_its_talk_in_the_log(run, fake_python):
     worker = start_worker(run)
     assert worker.wait() == 0
-    assert run.log_path.read_text() == (f"called: -m ppo_tui.worker {run.path}\nread: \ntalk\n")
+    assert run.log_path.read_text() == (f"called: -P -m ppo_tui.worker {run.path}\nread: \ntalk\n")
     assert run.log_path.stat().st_mode & 0o777 == 0o600
 
 

@@ -133,7 +133,7 @@ async def test_nothing_is_cut_off_at_200_by_60(app):
     async with app.run_test(size=(200, 60)) as pilot:
         await opened(app, pilot)
         text = screen_text(app)
-        for words in ("1 Preset", "2 Model", "3 Settings", "Memory ✓ fits", "kl_coef"):
+        for words in ("1 Preset", "2 Model", "3 Settings", "Memory ✓ fits", "response_tokens"):
             assert words in text
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from storage.nursery import Nursery, opened
+from worker.nursery import Nursery, opened
 from storage.program import Said, in_this_process
 
 

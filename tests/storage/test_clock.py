@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from worker.nursery import opened
 from worker.processes import make_run, steps_of, wait_for
 
 from ppo_tui.runs import strict_json
@@ -18,7 +19,6 @@ from ppo_tui.runs.process import current_process
 from ppo_tui.runs.progress import Progress
 from ppo_tui.runs.records import Event, RunState
 from ppo_tui.runs.state import observe, read_state, write_state
-from storage.nursery import opened
 from storage.places import course, weights
 from storage.program import begin, said
 

@@ -144,6 +144,19 @@ def test_a_link_that_comes_later_is_not_followed_either(run, outside):
     assert look_of(outside) == before
 
 
+@pytest.mark.parametrize("name", ["events.jsonl", "samples.jsonl", "pool.jsonl"])
+def test_a_pipe_in_place_of_a_journal_keeps_no_worker_waiting(run, name):
+    os.mkfifo(run.path / name)
+    with pytest.raises(StorageError, match=f"{name} could not be written"):
+        JournalWriter(run.path / name)
+
+
+def test_a_pipe_in_place_of_the_log_keeps_nobody_waiting(run):
+    os.mkfifo(run.log_path)
+    with pytest.raises(StorageError, match=r"log\.txt could not be written"):
+        start_worker(run)
+
+
 def test_a_request_that_is_a_link_is_set_aside_unread(run, outside):
     (run.control_path / "1.json").symlink_to(outside / "precious.json")
     before = look_of(outside)

@@ -20,11 +20,15 @@ def relative(one, other):
 
 
 def count_passes(trainer):
-    """The sizes of all passes of the policy from now on, and whether they were for training."""
+    """The sizes of all passes of the policy from now on, and whether they were for training.
+
+    Not the one over a short text by which an update looks at what it has made.
+    """
     seen, real = [], trainer.roles.policy_pass
 
     def look(batch, **how):
-        seen.append((len(batch), torch.is_grad_enabled()))
+        if how:
+            seen.append((len(batch), torch.is_grad_enabled()))
         return real(batch, **how)
 
     trainer.roles.policy_pass = look

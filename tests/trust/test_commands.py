@@ -223,3 +223,11 @@ def test_a_yes_on_a_terminal_is_remembered(reward):
     assert [entry.sha256 for entry in read_store().entries] == [sha256(reward.path)]
     again, _ = train_on_terminal(b"n\n", *arguments)
     assert "[y/N]" not in again
+
+
+def test_a_folder_without_a_model_is_not_confirmed_as_one(here, reward):
+    code, out, _ = here("trust", "add", reward.path.parent, "--json")
+    assert code == 4
+    assert error_of(out)["code"] == "model.not_a_model"
+    assert here("trust", "add", "", "--json")[0] == 2
+    assert read_store().entries == ()

@@ -1,5 +1,7 @@
 """Real worker processes on runs of a tiny model, and what their run directories say."""
 
+import atexit
+import functools
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from trusting import confirmed
 from ppo_tui.config.resolve import config_to_yaml
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import read_journal
+from worker.nursery import Nursery, Worker, opened
 
 PATIENCE = 120.0
 """Seconds after which a wait has failed; never waited for in full by a test that passes."""
@@ -39,7 +42,25 @@ def work(run: RunDirectory) -> int:
     return start(run).wait(PATIENCE)
 
 
-def wait_for(condition: Callable[[], Any], worker: subprocess.Popen[bytes]) -> Any:
+@functools.cache
+def _nursery() -> Nursery:
+    opening = opened()
+    nursery = opening.__enter__()
+    atexit.register(opening.__exit__, None, None, None)
+    return nursery
+
+
+def forked(run: RunDirectory) -> Worker:
+    """A worker on the run that need not import torch first, for tests that start many."""
+    return _nursery().start(run)
+
+
+def forked_to_its_end(run: RunDirectory) -> int:
+    """Such a worker's exit code."""
+    return forked(run).wait()
+
+
+def wait_for(condition: Callable[[], Any], worker: subprocess.Popen[bytes] | Worker) -> Any:
     """What `condition` answers once that is true; fails if the worker ends before."""
     deadline = time.monotonic() + PATIENCE
     while not (answer := condition()):

@@ -14,16 +14,9 @@ from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.pool import read_pool
 from ppo_tui.runs.ratings import RatingsFile
 from ppo_tui.runs.state import observe, read_state
-from worker.processes import (
-    answer_to,
-    events,
-    make_run,
-    sample_ids,
-    start,
-    steps_of,
-    wait_for,
-    work,
-)
+from worker.processes import answer_to, events, make_run, sample_ids, steps_of, wait_for
+from worker.processes import forked as start
+from worker.processes import forked_to_its_end as work
 
 HUMAN = {"terms": [{"kind": "human"}]}
 WAIT = {"mode": "wait", "first": 6, "every": 2, "per_round": 3, "candidates": 24, "pool": 2}

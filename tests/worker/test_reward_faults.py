@@ -4,11 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from storage.nursery import opened
 
 from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.phase import Phase
 from ppo_tui.runs.state import observe
+from worker.nursery import opened
 from worker.processes import events, make_run, reward_file, wait_for
 from worker.test_worker import without_clock
 

@@ -29,8 +29,8 @@ class Worker:
         """Its exit code, or None while it works."""
         return self._asked("poll")
 
-    def wait(self) -> int:
-        """Its exit code, once it has ended."""
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended; the test's own time limit is the only one."""
         code = self._asked("wait")
         assert code is not None
         return code
@@ -38,6 +38,8 @@ class Worker:
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)
+
+    send_signal = signal
 
     def _asked(self, what: str) -> int | None:
         if self.returncode is None:

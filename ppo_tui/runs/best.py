@@ -51,6 +51,18 @@ def best_of(run: RunDirectory) -> Best:
     return best
 
 
+def has_saved(run: RunDirectory) -> bool:
+    """Whether a run's journal tells of a checkpoint; not where it cannot be read."""
+    tail = JournalTail(run.events_path)
+    try:
+        while records := tail.poll().records:
+            if any(record.get("kind") == "checkpoint" for record in records):
+                return True
+    except OSError:
+        return False
+    return False
+
+
 def chosen_step(run: RunDirectory, chosen: str | None) -> int | None:
     """The step of the checkpoint that a user means; None for the newest.
 

@@ -46,6 +46,7 @@ from ppo_tui.runs.checkpoints import (
 from ppo_tui.runs.space import check_space
 from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
+from ppo_tui.training.undo import draws_of
 
 _TASTE = "taste.safetensors"
 
@@ -56,6 +57,7 @@ _UNFIT = (
     AttributeError,
     TypeError,
     ValueError,
+    OverflowError,
     RuntimeError,
     SafetensorError,
 )
@@ -164,6 +166,9 @@ def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) ->
     """
     state = read_checkpoint(path)
     try:
+        extra: Mapping[str, Any] = state["extra"]
+        if path.name != checkpoint_name(int(state["trainer"]["step"])):
+            raise ValueError("it is of another step than its name says")
         for name in trainer.roles.adapter_names():
             trainer.roles.load_adapter(name, path / name)
         heads = load_file(str(path / "heads.safetensors"))
@@ -184,7 +189,6 @@ def load_checkpoint(path: Path, trainer: Trainer, taste: Taste | None = None) ->
             hint="Was the run's config.yaml changed? Start a new run for other settings.",
             code="checkpoint.mismatch",
         ) from error
-    extra: Mapping[str, Any] = state["extra"]
     return extra
 
 
@@ -223,7 +227,7 @@ def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Tast
         "v": SCHEMA_VERSION,
         "trainer": trainer.state_dict(),
         "extra": dict(extra),
-        "reward_rng": _reward_rng(),
+        "reward_rng": _reward_rng(trainer),
         "taste": taste.state_dict() if taste is not None else None,
     }
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
@@ -239,14 +243,15 @@ def _write(folder: Path, trainer: Trainer, extra: Mapping[str, Any], taste: Tast
 
 
 def _rng(trainer: Trainer) -> dict[str, torch.Tensor]:
+    draws = trainer.at_rest or draws_of(trainer)
     states = {
-        "sampling": trainer.sampling_rng.get_state(),
-        "shuffle": trainer.shuffle_rng.get_state(),
+        "sampling": draws["sampling"],
+        "shuffle": draws["shuffle"],
         # A reward of the user's may draw from torch's own generator.
-        "torch": torch.get_rng_state(),
+        "torch": draws["torch"],
     }
-    if trainer.roles.base.device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(trainer.roles.base.device)
+    if draws["cuda"] is not None:
+        states["cuda"] = draws["cuda"]
     return states
 
 
@@ -258,10 +263,11 @@ def _load_rng(states: Mapping[str, torch.Tensor], trainer: Trainer) -> None:
         torch.cuda.set_rng_state(states["cuda"], trainer.roles.base.device)
 
 
-def _reward_rng() -> dict[str, Any]:
+def _reward_rng(trainer: Trainer) -> dict[str, Any]:
     """Python's and NumPy's global generators, from which a reward of the user's may draw."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
+    draws = trainer.at_rest or draws_of(trainer)
+    kind, keys, *rest = draws["numpy"]
+    return {"python": draws["python"], "numpy": [kind, np.asarray(keys).tolist(), *rest]}
 
 
 def _load_reward_rng(state: Mapping[str, Any]) -> None:

@@ -40,6 +40,8 @@ class Disk:
         checkpoint = self._config.checkpoint
         still = self._config.steps - step
         saves = -(-still // checkpoint.every) if checkpoint.every else min(1, still)
+        if checkpoint.keep_best and self._config.eval.every:
+            saves += still // self._config.eval.every
         # One more than is kept: the oldest goes when the newest is whole. Those that are there take
         # no more room.
         present = len(list_checkpoints(self._run.checkpoints_path))

@@ -1,4 +1,4 @@
-"""How a run ends, in words: what went wrong, and what it came to."""
+"""How a run begins and ends, in words: what was loaded, what went wrong, what it came to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from ppo_tui.errors import DeviceError, OutOfMemory, PpoTuiError, StoppedByUser, TrainingError
 from ppo_tui.out_of_memory import is_out_of_memory
+from ppo_tui.policy.loading import BaseModel
 from ppo_tui.runs.records import Event, log_event
 from ppo_tui.training.batches import StepRecord
 
@@ -56,6 +57,15 @@ def is_device_lost(error: BaseException) -> bool:
     if isinstance(error, getattr(torch, "AcceleratorError", ())):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST)
+
+
+def loaded_event(name: str, base: BaseModel) -> Event:
+    """What was loaded, and how it lies on its device."""
+    dtype = str(base.dtype).removeprefix("torch.")
+    weights = "" if base.quantization == "none" else f", weights in {base.quantization}"
+    return log_event(
+        f"Loaded {name} on {base.device.type} in {dtype}{weights}.", device=base.device.type
+    )
 
 
 def memory_event(record: StepRecord, device: str) -> Event:

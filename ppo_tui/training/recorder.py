@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ppo_tui.errors import RunError
+from ppo_tui.errors import CheckpointError, RunError
 from ppo_tui.evaluation.compare import Evaluation
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.journal import JournalWriter
@@ -127,12 +127,22 @@ class Recorder:
 
         Raises:
             RunError: They have lost lines since then.
+            CheckpointError: The state is none of a recorder's (`checkpoint.damaged`).
         """
-        journals = {
-            self._events: int(state["events_offset"]),
-            self._samples: int(state["samples_offset"]),
-            self._pool: int(state["pool_offset"]),
-        }
+        try:
+            journals = {
+                self._events: int(state["events_offset"]),
+                self._samples: int(state["samples_offset"]),
+                self._pool: int(state["pool_offset"]),
+            }
+            unwell = set(state["unwell"])
+            # A run that was begun by an older version has none, and gets them when it goes on.
+            base_answered = bool(state["base_answered"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(
+                "The checkpoint is damaged: it does not say where the journals were.",
+                code="checkpoint.damaged",
+            ) from error
         if any(offset > journal.offset for journal, offset in journals.items()):
             # Before any is cut: an older checkpoint may still fit all.
             raise RunError(
@@ -142,9 +152,8 @@ class Recorder:
             )
         for journal, offset in journals.items():
             journal.cut(offset)
-        self._unwell = set(state["unwell"])
-        # A run that was begun by an older version has none, and gets them when it goes on.
-        self._base_answered = bool(state["base_answered"])
+        self._unwell = unwell
+        self._base_answered = base_answered
 
     def restart(self) -> None:
         """Cut the journals back to nothing: the run begins again at its first step."""

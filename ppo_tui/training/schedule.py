@@ -76,4 +76,4 @@ class LearningRate:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Go on from `state_dict`."""
-        self._adapted, self._scale = state["adapted"], state["scale"]
+        self._adapted, self._scale = float(state["adapted"]), float(state["scale"])

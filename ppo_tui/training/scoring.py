@@ -55,8 +55,8 @@ class RunningMoments:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Go on from `state_dict`."""
-        self.count, self.mean = int(state["count"]), state["mean"]
-        self._sum_sq = state["sum_sq"]
+        self.count, self.mean = int(state["count"]), float(state["mean"])
+        self._sum_sq = float(state["sum_sq"])
 
 
 class Scorer:

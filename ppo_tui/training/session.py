@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ppo_tui.config.presets import as_mapping
 from ppo_tui.config.resolve import validate
 from ppo_tui.config.schema import RunConfig
 from ppo_tui.config.yaml_io import read_yaml
 from ppo_tui.errors import CheckpointError, PpoTuiError, RunError, StoppedByUser
-from ppo_tui.runs.best import Best, best_of
+from ppo_tui.runs.best import Best, best_of, has_saved
 from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.control import Request
 from ppo_tui.runs.directory import RunDirectory
@@ -25,7 +26,6 @@ from ppo_tui.runs.phase import TERMINAL, Phase
 from ppo_tui.runs.process import current_process
 from ppo_tui.runs.records import (
     ErrorInfo,
-    Event,
     checkpoint_event,
     log_event,
     state_event,
@@ -34,12 +34,13 @@ from ppo_tui.runs.state import read_state, write_state
 from ppo_tui.training.batches import StepRecord
 from ppo_tui.training.checkpoint import load_checkpoint, save_checkpoint, tidy
 from ppo_tui.training.disk import Disk
-from ppo_tui.training.endings import as_ours, memory_event
+from ppo_tui.training.endings import as_ours, loaded_event, memory_event
 from ppo_tui.training.recorder import Recorder
 from ppo_tui.training.requests import Requests
 from ppo_tui.training.setup import build_trainer
 from ppo_tui.training.taste import Taste
 from ppo_tui.training.trainer import Trainer
+from ppo_tui.training.undo import draws_of
 from ppo_tui.training.waiting import Wait
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Session:
         self._told = ""
         self._saved_at: int | None = None
         self._best = Best()
+        self._to_look = False
 
     def execute(self) -> Phase:
         """Run to the end.
@@ -117,7 +119,7 @@ class Session:
             self._disk = Disk(self._run, config, trainer)
             self._disk.check_start(trainer.step)
             self._enter(Phase.ROLLOUT, announce=True)
-            self._recorder.event(self._loaded_event())
+            self._recorder.event(loaded_event(config.model.name, trainer.roles.base))
             self._recorder.event(log_event(self._trainer.engine_in_words()))
             if not self._trainer.step:  # else they stand in the journal already
                 self._recorder.health(self._trainer.check_start(), 0)
@@ -136,19 +138,12 @@ class Session:
         self._enter(Phase.FINISHED, announce=True)
         return Phase.FINISHED
 
-    def _loaded_event(self) -> Event:
-        base = self._trainer.roles.base
-        dtype = str(base.dtype).removeprefix("torch.")
-        weights = "" if base.quantization == "none" else f", weights in {base.quantization}"
-        return log_event(
-            f"Loaded {self._trainer.config.model.name} on {base.device.type} in {dtype}{weights}.",
-            device=base.device.type,
-        )
-
     # ---- the run
 
     def _train(self, config: RunConfig) -> None:
         trainer = self._trainer
+        if self._to_look:
+            self._look(config)
         self._obey()
         self._learn()
         if not self._recorder.base_answered:  # once the reward knows what it is to say of them
@@ -161,11 +156,7 @@ class Session:
             self._recorder.step(record, taste)
             self._state = replace(self._state, step=record.step)
             last = record.step == config.steps
-            if last or record.step % config.eval.watch_every == 0:
-                self._recorder.answers(record.step, "policy", trainer.answers("policy"))
-            due = config.eval.every and record.step % config.eval.every == 0
-            if due and not (last and config.eval.at_end):
-                self._evaluate(config)
+            self._look(config)
             every = config.checkpoint.every
             if (last or (every and record.step % every == 0)) and self._saved_at != record.step:
                 self._save(config)
@@ -177,6 +168,33 @@ class Session:
         # After the last checkpoint: a run that is killed in its evaluation has lost no step.
         if config.eval.at_end:
             self._evaluate(config)
+
+    def _look(self, config: RunConfig) -> None:
+        """Answers and evaluation after a step; where they fail, the step is kept without them."""
+        step, trainer = self._trainer.step, self._trainer
+        last = step == config.steps
+        due = (
+            config.eval.every
+            and step % config.eval.every == 0
+            and not (last and config.eval.at_end)
+        )
+        watched = last or step % config.eval.watch_every == 0
+        if not (due or watched):
+            return
+        before, draws = self._recorder.state_dict(), draws_of(trainer)
+        try:
+            if watched:
+                self._recorder.answers(step, "policy", trainer.answers("policy"))
+            if due:
+                self._evaluate(config)
+        except _StopNow:
+            raise
+        except Exception:
+            trainer.at_rest = draws
+            with contextlib.suppress(PpoTuiError, RuntimeError):
+                if self._saved_at != step:
+                    self._save(config, {**before, "looked": False})
+            raise
 
     def _steps(self) -> Iterator[StepRecord]:
         """The trainer's steps; when one fails, what was trained before it is saved."""
@@ -212,12 +230,12 @@ class Session:
         if better and config.checkpoint.keep_best and self._saved_at != step:
             self._save(config)
 
-    def _save(self, config: RunConfig) -> str:
+    def _save(self, config: RunConfig, extra: Mapping[str, Any] | None = None) -> str:
         self._enter(Phase.SAVING)
         path = save_checkpoint(
             self._run.checkpoints_path,
             self._trainer,
-            self._recorder.state_dict(),
+            self._recorder.state_dict() if extra is None else extra,
             config.checkpoint.keep,
             self._taste,
             best=self._best.step if config.checkpoint.keep_best else None,
@@ -237,7 +255,8 @@ class Session:
         tidy(self._run.checkpoints_path)
         for step, path in list_checkpoints(self._run.checkpoints_path):
             try:
-                recorder.load_state_dict(load_checkpoint(path, self._trainer, self._taste))
+                extra = load_checkpoint(path, self._trainer, self._taste)
+                recorder.load_state_dict(extra)
             except RunError as error:
                 if error.code not in ("checkpoint.damaged", "run.journal"):
                     raise
@@ -245,6 +264,7 @@ class Session:
                 continue
             # The event lies behind the offset that the checkpoint holds, and was cut off.
             self._note_checkpoint(step, path)
+            self._to_look = extra.get("looked") is False
             self._best = best_of(self._run)
             break
         else:
@@ -253,6 +273,13 @@ class Session:
                     f"No checkpoint of the run can be used: {problems[0].message}",
                     hint="`ppo-tui train` with the run's config.yaml starts it anew.",
                     code=problems[0].code,
+                )
+            if has_saved(self._run):
+                raise CheckpointError(
+                    "The run has saved checkpoints, and none of them is there any more; to begin "
+                    "anew would erase its journals.",
+                    hint="Put the folder checkpoints back, or start a new run with its settings.",
+                    code="checkpoint.missing",
                 )
             recorder.restart()
         for problem in problems:

@@ -53,6 +53,7 @@ from ppo_tui.training.undo import (
     SMALLER,
     TRIES,
     Before,
+    NotFinite,
     check_finite,
     given_up,
     may_be_tried_again,
@@ -74,8 +75,10 @@ class Trainer:
         planned_gib: The peak that it foretold, to be recorded beside the measured one.
 
     Attributes:
-        intact: All is as it was after the last whole step; not so where a step broke off and could
-            not be undone.
+        intact: All is as it was after the last whole step, and worth keeping; not so where a step
+            could not be undone, or where what it began with was broken.
+        at_rest: Where the generators stood before what failed; None while nothing has. A reward
+            that did not answer in time goes on in its thread, and may draw from them.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Trainer:
         self.data = data
         self.step = 0
         self.intact = True
+        self.at_rest: Mapping[str, Any] | None = None
         self.stream = PromptStream(data.train, config.data.seed)
         self.reward = reward
         self.scorer = Scorer(config.reward, config.rollout.missing_eos_penalty, reward)
@@ -217,6 +221,7 @@ class Trainer:
     def _one_step(self) -> StepRecord:
         """A step; undone and tried again where a number in it was not finite."""
         self._before.take()
+        self.at_rest = None
         for tries in range(1, TRIES + 1):
             try:
                 return self._try_step(SMALLER ** (tries - 1))
@@ -228,6 +233,8 @@ class Trainer:
                 last = error
             if tries < TRIES:
                 self._notes.append(undone(self.step + 1, last, tries))
+        if isinstance(last, NotFinite) and last.of_the_state:
+            self.intact = False
         raise given_up(self.step + 1, last) from last
 
     def _undo(self, *, draws: bool) -> None:
@@ -236,6 +243,7 @@ class Trainer:
         # A device that is gone takes nothing back; the error that led here is the one to report.
         with contextlib.suppress(RuntimeError):
             self._before.put_back(draws=draws)
+            self.at_rest = self._before.draws if draws else None
             self.intact = True
 
     def _try_step(self, rate: float) -> StepRecord:
@@ -305,9 +313,8 @@ class Trainer:
                 top_k=settings.top_k,
                 top_p=settings.top_p,
             )
-            check_finite(
-                "What was sampled has log-probabilities that are", logprobs, sequences.response_mask
-            )
+            what = "What was sampled has log-probabilities that are"
+            check_finite(what, logprobs, sequences.response_mask, of_the_state=True)
             ended = finished(sequences, self.roles.base.vocabulary.eos_ids)
             texts = decode(self.roles, sequences)
             return Rollout(prompts, sequences, texts, ended, logprobs)
@@ -327,7 +334,7 @@ class Trainer:
                 ("The base's log-probabilities are", measured.ref_logprobs),
                 ("The critic's values are", measured.values),
             ):
-                check_finite(what, values, mask)
+                check_finite(what, values, mask, of_the_state=True)
             return measured
 
     def _trace(

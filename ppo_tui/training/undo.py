@@ -8,7 +8,7 @@ in it was not.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,18 +29,25 @@ SMALLER = 0.25
 
 
 class NotFinite(TrainingError):
-    """A loss, a gradient, a weight or a log-probability is NaN or infinite."""
+    """A loss, a gradient, a weight or a log-probability is NaN or infinite.
+
+    Attributes:
+        of_the_state: It was so before the step had changed anything: what the step began with is
+            broken, and not worth keeping.
+    """
 
     default_code = "training.not_finite"
+    of_the_state = False
 
 
-def check_finite(what: str, values: Tensor, mask: Tensor) -> None:
+def check_finite(what: str, values: Tensor, mask: Tensor, *, of_the_state: bool = False) -> None:
     """Refuse numbers that are not finite.
 
     Args:
         what: What they are, as the subject of a sentence: "The log-probabilities … are".
         values: ``[B, R]``.
         mask: ``[B, R]`` boolean: which of them count.
+        of_the_state: They are what a step begins with.
 
     Raises:
         NotFinite: One that counts is not.
@@ -48,11 +55,13 @@ def check_finite(what: str, values: Tensor, mask: Tensor) -> None:
     broken = ~torch.isfinite(values) & mask
     if bool(broken.any()):
         rows = int(broken.any(-1).sum())
-        raise NotFinite(
+        error = NotFinite(
             f"{what} not finite numbers in {rows} of {len(values)} responses.",
             hint="float16 may be too narrow for this model: use model.dtype: bfloat16 or float32; "
             "else lower optim.lr.",
         )
+        error.of_the_state = of_the_state
+        raise error
 
 
 def may_be_tried_again(error: Exception) -> bool:
@@ -95,20 +104,47 @@ def given_up(step: int, error: PpoTuiError) -> PpoTuiError:
     )
 
 
+def draws_of(trainer: Trainer) -> Mapping[str, Any]:
+    """Where every random generator stands, and the data."""
+    device = trainer.roles.base.device
+    return {
+        "stream": trainer.stream.state_dict(),
+        "sampling": trainer.sampling_rng.get_state(),
+        "shuffle": trainer.shuffle_rng.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "numpy": np.random.get_state(),
+        "python": random.getstate(),
+    }
+
+
+def draw_again(trainer: Trainer, draws: Mapping[str, Any]) -> None:
+    """Go on from `draws_of`."""
+    trainer.stream.load_state_dict(draws["stream"])
+    trainer.sampling_rng.set_state(draws["sampling"])
+    trainer.shuffle_rng.set_state(draws["shuffle"])
+    torch.set_rng_state(draws["torch"])
+    if draws["cuda"] is not None:
+        torch.cuda.set_rng_state(draws["cuda"], trainer.roles.base.device)
+    np.random.set_state(draws["numpy"])
+    random.setstate(draws["python"])
+
+
 class Before:
     """All that a step changes, as it was before it; the weights' copies lie in main memory.
 
     Args:
         trainer: Whose steps are to be undone.
+
+    Attributes:
+        draws: The random numbers and the place in the data, as `draws_of` has them.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._device = trainer.roles.base.device
-        self._on_cuda = self._device.type == "cuda"
         self._copies: list[Tensor] = []
         self._state: dict[str, Any] = {}
-        self._draws: dict[str, Any] = {}
+        self.draws: Mapping[str, Any] = {}
 
     def take(self) -> None:
         """Remember how things are now."""
@@ -119,15 +155,7 @@ class Before:
             copy.copy_(tensor)
         trainer = self._trainer
         self._state = {"kl": trainer.kl.coef, "moments": trainer.scorer.moments.state_dict()}
-        self._draws = {
-            "stream": trainer.stream.state_dict(),
-            "sampling": trainer.sampling_rng.get_state(),
-            "shuffle": trainer.shuffle_rng.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self._device) if self._on_cuda else None,
-            "numpy": np.random.get_state(),
-            "python": random.getstate(),
-        }
+        self.draws = draws_of(trainer)
 
     @torch.no_grad()
     def put_back(self, *, draws: bool) -> None:
@@ -144,14 +172,7 @@ class Before:
         trainer.kl.coef = self._state["kl"]
         trainer.scorer.moments.load_state_dict(self._state["moments"])
         if draws:
-            trainer.stream.load_state_dict(self._draws["stream"])
-            trainer.sampling_rng.set_state(self._draws["sampling"])
-            trainer.shuffle_rng.set_state(self._draws["shuffle"])
-            torch.set_rng_state(self._draws["torch"])
-            if self._on_cuda:
-                torch.cuda.set_rng_state(self._draws["cuda"], self._device)
-            np.random.set_state(self._draws["numpy"])
-            random.setstate(self._draws["python"])
+            draw_again(trainer, self.draws)
 
     def _tensors(self) -> Iterable[Tensor]:
         """Every tensor that an update changes, always in the same order."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from worker.nursery import Nursery, opened
 from storage.program import Said, in_this_process
+from worker.nursery import Nursery, opened
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,12 @@ from typing import ClassVar
 from ppo_tui.text.plain import plain
 from ppo_tui.text.secrets import redacted
 
+_LONGEST, _HEAD = 2000, 1400
+"""Characters of a message, and how many of a longer one stand before the gap."""
+
+_LONGEST_NAME = 200
+"""Characters of a name that are compared with the known ones."""
+
 
 class ExitCode(IntEnum):
     """How a command ends; a contract with the scripts that call it."""
@@ -58,15 +64,20 @@ class PpoTuiError(Exception):
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
         # It may quote a file of somebody's: one line, and nothing that a terminal would act on.
-        message = plain(redacted(message))
+        message = _bounded(plain(redacted(message)))
         super().__init__(message)
         self.message = message
-        self.hint = plain(redacted(hint)) if hint else ""
+        self.hint = _bounded(plain(redacted(hint))) if hint else ""
         self.code = code or self.default_code
 
     def to_dict(self) -> dict[str, str]:
         """The form in which an error is written to `state.json` and printed by `--json`."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+def _bounded(text: str) -> str:
+    """The text, without its middle where a file of somebody's made a book of it."""
+    return text if len(text) <= _LONGEST else f"{text[:_HEAD]} … {text[_HEAD - _LONGEST :]}"
 
 
 class UsageError(PpoTuiError):
@@ -166,7 +177,7 @@ class StoppedByUser(PpoTuiError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A half-sentence naming the nearest known name, or listing the known ones if none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.55)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1, cutoff=0.55)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "there are none"

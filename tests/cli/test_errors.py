@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from ppo_tui.errors import ConfigError
+
 BAD_INPUT = {
     "train dmo": (3, "did you mean 'demo'?"),
     "train missing.yaml": (3, "There is no file missing.yaml."),
@@ -143,3 +145,10 @@ def test_a_closed_pipe_is_met_in_silence():
     os.close(writing)
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+def test_a_sentence_about_a_book_is_still_a_sentence():
+    error = ConfigError("a.yaml: unknown " + "9" * 100_000 + "; take the other one.", code="x")
+    assert len(error.message) <= 2010
+    assert error.message.startswith("a.yaml: unknown 999")
+    assert error.message.endswith("999; take the other one.")

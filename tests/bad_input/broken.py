@@ -37,7 +37,7 @@ FILES: dict[str, Make] = {
     "a link to nothing": lambda path: path.symlink_to("not-there"),
     "endless zeros": lambda path: path.symlink_to("/dev/zero"),
     "an empty device": lambda path: path.symlink_to("/dev/null"),
-    "10 GB": lambda path: sparse(path, 10 << 30),
+    "2 GB": lambda path: sparse(path, 2 << 30),
 }
 
 

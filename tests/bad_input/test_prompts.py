@@ -102,7 +102,7 @@ def test_a_name_that_cannot_be_a_file(say, home: Path, name: str) -> None:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_is_too_much_takes_little_memory(say_in_little_memory, tmp_path, suffix) -> None:
     path = tmp_path / f"prompts{suffix}"
-    sparse(path, 10 << 30)
+    sparse(path, 2 << 30)
     trained(say_in_little_memory, path)
 
 

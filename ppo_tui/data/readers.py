@@ -131,7 +131,7 @@ def read_parquet(path: Path, shown: str, column: str) -> Iterator[Row]:
         # A text that is repeated a million times is held once.
         with pq.ParquetFile(path, read_dictionary=[column]) as file:
             yield from _parquet_rows(file, column, shown)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
         if isinstance(error, PermissionError):
             raise
         raise DataError(

@@ -22,6 +22,8 @@ SCHEMA_VERSION = 1
 
 Json = dict[str, Any]
 
+_MOST = 2**63 - 1
+
 _ENVELOPE = ("v", "time", "kind", "step")
 
 
@@ -328,11 +330,13 @@ def _text(value: Any) -> str:
 
 
 def _whole_or_none(value: Any) -> int | None:
-    return value if type(value) is int else None
+    # As a file of somebody's may hold any number of digits, and no place for numbers does.
+    return max(-_MOST, min(_MOST, value)) if type(value) is int else None
 
 
 def _whole(value: Any, default: int) -> int:
-    return value if type(value) is int else default
+    whole = _whole_or_none(value)
+    return default if whole is None else whole
 
 
 def _number(value: Any, default: float = math.nan) -> float:

@@ -90,3 +90,37 @@ def test_a_worker_removes_the_state_that_a_killed_one_had_half_written(run):
     write_state(run, RunState(Phase.LOADING))
     assert not half.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize("order", ["longest", "best", "worst"])
+def test_a_sample_longer_than_any_number_is_ranked_all_the_same(run, order):
+    from ppo_tui.runs.samples import SampleBook
+
+    line = {"v": 1, "kind": "sample", "id": "1-0", "step": 1, "score": 0.5}
+    long = {**line, "length": BEYOND_ANY_FLOAT}
+    run.samples_path.write_text(json.dumps(long) + "\n" + json.dumps(line | {"id": "1-1"}) + "\n")
+    ranked = SampleBook(run.samples_path).ranked(order)
+    assert len(ranked.samples) == 2
+
+
+def test_a_parquet_file_whose_names_are_no_text_is_refused_in_a_sentence(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from ppo_tui.config.schema import DataConfig
+    from ppo_tui.data import load_prompts
+    from ppo_tui.errors import DataError
+
+    path = tmp_path / "prompts.parquet"
+    pq.write_table(pa.table({"prompt": ["one", "two"]}), path)
+    data = path.read_bytes()
+    refused = []
+    for place in range(len(data)):
+        if data.startswith(b"prompt", place):
+            path.write_bytes(data[:place] + b"\x80" + data[place + 1 :])
+            try:
+                load_prompts(DataConfig(prompts=str(path)))
+            except DataError as error:
+                refused.append(error.message)
+    assert refused
+    assert not any("\n" in message for message in refused)

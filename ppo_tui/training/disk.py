@@ -6,6 +6,7 @@ from ppo_tui.config.schema import RunConfig
 from ppo_tui.runs.checkpoints import list_checkpoints
 from ppo_tui.runs.directory import RunDirectory
 from ppo_tui.runs.space import check_space, free_space
+from ppo_tui.text.figures import size
 from ppo_tui.training.batches import HealthNote
 from ppo_tui.training.checkpoint import checkpoint_bytes
 from ppo_tui.training.trainer import Trainer
@@ -74,13 +75,9 @@ class Disk:
         return [
             HealthNote(
                 "health.disk",
-                f"The disk will be full before the run is done: {_mib(free)} are left, and it "
-                f"still writes about {_mib(needed)}.",
+                f"The disk will be full before the run is done: {size(free)} are left, and it "
+                f"still writes about {size(needed)}.",
                 "Free some space; a run that finds the disk full ends, and `ppo-tui resume` goes "
                 "on from its last checkpoint.",
             )
         ]
-
-
-def _mib(count: float) -> str:
-    return f"{count / 2**20:,.1f} MiB"
